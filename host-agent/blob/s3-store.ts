@@ -1,0 +1,65 @@
+import { AwsV4Signer } from 'aws4fetch';
+import { hostError } from '../errors.ts';
+import type { BlobStore, OpenedBlob } from './blob-store.ts';
+import type { HttpGetDeps, HttpTarget } from './http-get.ts';
+import { blobOf, discard, getWithRetries } from './http-get.ts';
+
+export interface S3Credentials {
+  accessKeyId: string;
+  secretAccessKey: string;
+  sessionToken?: string;
+}
+
+export interface S3Options {
+  /** Of the service, without a bucket: objects are asked for in path style. */
+  endpoint: URL;
+  region: string;
+  /** Without them requests go unsigned: public buckets. */
+  credentials?: S3Credentials;
+}
+
+/** One bucket of an S3-compatible store. */
+export class S3Store implements BlobStore {
+  readonly #deps: HttpGetDeps;
+  readonly #bucket: string;
+  readonly #options: S3Options;
+
+  constructor(deps: HttpGetDeps, bucket: string, options: S3Options) {
+    this.#deps = deps;
+    this.#bucket = bucket;
+    this.#options = options;
+  }
+
+  async open(key: string, { signal }: { signal: AbortSignal }): Promise<OpenedBlob> {
+    const endpoint = this.#options.endpoint.origin;
+    const shown = `object ${JSON.stringify(key)} of bucket ${JSON.stringify(this.#bucket)} at ${endpoint}`;
+    // a URL parser would resolve these, and so leave the bucket
+    if (key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
+      throw hostError.sourceNotAllowed(shown, 'its key has an empty, "." or ".." segment');
+    }
+    const answer = await getWithRetries(this.#deps, endpoint, () => this.#target(key), signal);
+    if (answer.statusCode === 200) return blobOf(answer, endpoint, signal);
+    discard(answer);
+    if (answer.statusCode === 404) throw hostError.objectNotFound(shown);
+    throw hostError.storeRefused(shown, answer.statusCode);
+  }
+
+  async #target(key: string): Promise<HttpTarget> {
+    const { endpoint, region, credentials } = this.#options;
+    const base = endpoint.pathname.replace(/\/$/, '');
+    const path = [this.#bucket, ...key.split('/')].map(encodeSegment).join('/');
+    const url = new URL(`${base}/${path}`, endpoint);
+    if (credentials === undefined) return { url, headers: {} };
+    const signer = new AwsV4Signer({ method: 'GET', url: url.href, service: 's3', region, ...credentials });
+    const signed = await signer.sign();
+    return { url: signed.url, headers: Object.fromEntries(signed.headers) };
+  }
+}
+
+/** AWS's rule: everything but unreserved characters, which is a little more than encodeURIComponent does. */
+function encodeSegment(segment: string): string {
+  return encodeURIComponent(segment).replace(
+    /[!'()*]/g,
+    (character) => `%${character.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+}

@@ -1,0 +1,125 @@
+import { renameSync } from 'node:fs';
+import { chmod, mkdir, readdir, readFile, realpath, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { z } from 'zod';
+import { digestOfCacheKey } from '../core/cache-key.ts';
+import type { CacheEntry } from '../core/cache-index.ts';
+import { hostError } from '../errors.ts';
+import { removeTree } from '../unpack/remove-tree.ts';
+
+const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
+const sizeFileSchema = z.object({ sizeBytes: z.int().min(0) });
+
+/**
+ * The cache on disk: `sha256/<key>/tree/…` for entries, `tmp/` for what is not one yet or no longer. Whatever is below `sha256/` is
+ * complete and verified, because it gets there by one rename.
+ */
+export class CacheFolder {
+  readonly #entries: string;
+  readonly #tmp: string;
+  readonly #root: string;
+  #nextTmp = 0;
+
+  private constructor(root: string) {
+    this.#root = root;
+    this.#entries = join(root, 'sha256');
+    this.#tmp = join(root, 'tmp');
+  }
+
+  static async open(path: string): Promise<CacheFolder> {
+    await mkdir(path, { recursive: true, mode: 0o755 });
+    const folder = new CacheFolder(await realpath(path));
+    await folder.#clear();
+    return folder;
+  }
+
+  /** A path that does not exist yet, on the same file system as the entries. */
+  newTmpPath(): string {
+    return join(this.#tmp, `job-${this.#nextTmp++}`);
+  }
+
+  /** Links resolved: the path that a loaded module finds itself under. */
+  treePath(key: string): string {
+    return join(this.#entries, key, 'tree');
+  }
+
+  /** The key of the entry that a path found in a pod's folder leads to. */
+  keyOfTree(treePath: string): string | undefined {
+    const entry = dirname(treePath);
+    return basename(treePath) === 'tree' && dirname(entry) === this.#entries ? basename(entry) : undefined;
+  }
+
+  /** Writes down what a restart needs to know about the entry. */
+  async seal(tmpPath: string, sizeBytes: number): Promise<void> {
+    try {
+      await writeFile(join(tmpPath, 'size.json'), JSON.stringify({ sizeBytes }), { mode: 0o444 });
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      throw code === 'ENOSPC' || code === 'EDQUOT' ? hostError.cacheFull('the disk has no space left', error) : error;
+    }
+  }
+
+  /** Synchronous, as is the rename of `evict`: whoever looks at the index and then publishes or evicts cannot be overtaken. */
+  publish(tmpPath: string, key: string): void {
+    renameSync(tmpPath, join(this.#entries, key));
+  }
+
+  /** Out of sight at once; the returned promise is for the bytes. */
+  evict(key: string): Promise<void> {
+    const tmpPath = this.newTmpPath();
+    renameSync(join(this.#entries, key), tmpPath);
+    return removeTree(tmpPath);
+  }
+
+  async discard(tmpPath: string): Promise<void> {
+    await removeTree(tmpPath);
+  }
+
+  /** Survives a restart as the folder's time; nothing waits for it. */
+  async touch({ key, lastUsedUnixMs }: CacheEntry): Promise<void> {
+    await utimes(join(this.#entries, key), lastUsedUnixMs / 1000, lastUsedUnixMs / 1000);
+  }
+
+  /** Every entry on disk, least recently used first. A folder that is not a whole entry is removed. */
+  async list(): Promise<CacheEntry[]> {
+    const found: CacheEntry[] = [];
+    for (const key of await readdir(this.#entries)) {
+      const entry = await this.#read(key);
+      if (entry === undefined) await removeTree(join(this.#entries, key));
+      else found.push(entry);
+    }
+    return found.sort((a, b) => a.lastUsedUnixMs - b.lastUsedUnixMs);
+  }
+
+  async #read(key: string): Promise<CacheEntry | undefined> {
+    const digest = digestOfCacheKey(key);
+    if (digest === undefined) return undefined;
+    try {
+      const text = await readFile(join(this.#entries, key, 'size.json'), 'utf8');
+      const { sizeBytes } = sizeFileSchema.parse(JSON.parse(text));
+      const { mtimeMs } = await stat(join(this.#entries, key));
+      await stat(this.treePath(key));
+      return { key, digest, sizeBytes, lastUsedUnixMs: Math.round(mtimeMs) };
+    } catch {
+      return undefined;
+    }
+  }
+
+  /**
+   * Removes what a process that was killed left in `tmp`. After a reboot the entries go too: nothing forced their bytes to the disk,
+   * so a power cut can leave a whole tree of empty files, and checking every file costs as much as fetching it.
+   */
+  async #clear(): Promise<void> {
+    await removeTree(this.#tmp);
+    await mkdir(this.#tmp, { mode: 0o700 });
+    const bootId = await readFile(BOOT_ID_PATH, 'utf8').catch(() => '');
+    const bootIdPath = join(this.#root, 'boot-id');
+    const knownBootId = await readFile(bootIdPath, 'utf8').catch(() => undefined);
+    if (knownBootId !== bootId) await removeTree(this.#entries);
+    await mkdir(this.#entries, { recursive: true, mode: 0o755 });
+    await chmod(this.#entries, 0o755);
+    if (knownBootId === bootId) return;
+    await rm(bootIdPath, { force: true });
+    await writeFile(bootIdPath, bootId);
+  }
+}

@@ -1,0 +1,116 @@
+import { LRUCache } from 'lru-cache';
+import { hostError } from '../errors.ts';
+
+export interface CacheEntry {
+  /** Digest and form: the same bytes read as another format are another tree. */
+  key: string;
+  digest: string;
+  sizeBytes: number;
+  lastUsedUnixMs: number;
+}
+
+/**
+ * What the cache holds and who uses it; no disk in here. Entries in use are kept apart from the LRU order, so eviction cannot even see
+ * them. A holder (a pod) uses at most one entry, since a pod is loaded once in its life.
+ */
+export class CacheIndex {
+  readonly limitBytes: number;
+  readonly #unused = new LRUCache<string, CacheEntry>({
+    maxSize: Number.MAX_SAFE_INTEGER,
+    sizeCalculation: (entry) => Math.max(1, entry.sizeBytes),
+  });
+  readonly #inUse = new Map<string, CacheEntry>();
+  /** A key may be pinned before its entry is there: it is then never for a moment evictable. */
+  readonly #holders = new Map<string, Set<string>>();
+  readonly #keyOfHolder = new Map<string, string>();
+  #usedBytes = 0;
+
+  constructor(limitBytes: number) {
+    this.limitBytes = limitBytes;
+  }
+
+  get usedBytes(): number {
+    return this.#usedBytes;
+  }
+
+  /** Marks the entry as used just now. */
+  get(key: string, nowUnixMs: number): CacheEntry | undefined {
+    const entry = this.#inUse.get(key) ?? this.#unused.get(key);
+    if (entry !== undefined) entry.lastUsedUnixMs = nowUnixMs;
+    return entry;
+  }
+
+  pin(key: string, holder: string): void {
+    if (this.#keyOfHolder.get(holder) !== undefined) this.unpin(holder);
+    this.#keyOfHolder.set(holder, key);
+    const holders = this.#holders.get(key);
+    if (holders === undefined) this.#holders.set(key, new Set([holder]));
+    else holders.add(holder);
+    const entry = this.#unused.peek(key);
+    if (entry === undefined) return;
+    this.#unused.delete(key);
+    this.#inUse.set(key, entry);
+  }
+
+  unpin(holder: string): CacheEntry | undefined {
+    const key = this.#keyOfHolder.get(holder);
+    if (key === undefined) return undefined;
+    this.#keyOfHolder.delete(holder);
+    const holders = this.#holders.get(key);
+    holders?.delete(holder);
+    if (holders !== undefined && holders.size > 0) return undefined;
+    this.#holders.delete(key);
+    const entry = this.#inUse.get(key);
+    if (entry === undefined) return undefined;
+    this.#inUse.delete(key);
+    this.#unused.set(key, entry);
+    return entry;
+  }
+
+  has(key: string): boolean {
+    return this.#inUse.has(key) || this.#unused.has(key);
+  }
+
+  isPinned(key: string): boolean {
+    return this.#holders.has(key);
+  }
+
+  /** Makes room for an entry; returns those that have to go for it, least recently used first. */
+  admit(sizeBytes: number): CacheEntry[] {
+    const keptBytes = [...this.#inUse.values()].reduce((sum, entry) => sum + entry.sizeBytes, 0);
+    if (keptBytes + sizeBytes > this.limitBytes) {
+      throw hostError.cacheFull(
+        `${sizeBytes} bytes do not fit: ${keptBytes} of ${this.limitBytes} bytes are in use by running pods`,
+      );
+    }
+    return this.shrinkTo(this.limitBytes - sizeBytes);
+  }
+
+  add(entry: CacheEntry): void {
+    if (this.#holders.has(entry.key)) this.#inUse.set(entry.key, entry);
+    else this.#unused.set(entry.key, entry);
+    this.#usedBytes += entry.sizeBytes;
+  }
+
+  /** Evicts unused entries until at most `targetBytes` are left, or none is left to evict. */
+  shrinkTo(targetBytes: number): CacheEntry[] {
+    const evicted: CacheEntry[] = [];
+    while (this.#usedBytes > targetBytes) {
+      const entry = this.#unused.pop();
+      if (entry === undefined) break;
+      this.#usedBytes -= entry.sizeBytes;
+      evicted.push(entry);
+    }
+    return evicted;
+  }
+
+  *entries(): Generator<CacheEntry & { inUse: number }, void, undefined> {
+    for (const entry of this.#inUse.values()) yield { ...entry, inUse: this.#holders.get(entry.key)?.size ?? 0 };
+    for (const entry of this.#unused.values()) yield { ...entry, inUse: 0 };
+  }
+
+  hasDigest(digest: string): boolean {
+    for (const entry of this.entries()) if (entry.digest === digest) return true;
+    return false;
+  }
+}

@@ -1,0 +1,10 @@
+/** Where a reader puts what it finds in an archive. Paths are segments that `parseEntryPath` let through. */
+export interface TreeSink {
+  directory(path: readonly string[]): void;
+  beginFile(path: readonly string[], sizeBytes: number, isExecutable: boolean): void;
+  /** Bytes of the file begun last; the sink must not keep the buffer. */
+  write(bytes: Uint8Array): void;
+  endFile(): void;
+  symlink(path: readonly string[], target: string): void;
+  hardlink(path: readonly string[], existing: readonly string[]): void;
+}

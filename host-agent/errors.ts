@@ -1,0 +1,104 @@
+import { STATUS_CODES } from 'node:http';
+import type { ErrorBody, FieldProblem } from '@warmpool/protocol/errors.ts';
+import { describeProblems } from '@warmpool/protocol/errors.ts';
+import { LOAD_ERROR_CODES } from '@warmpool/protocol/host-agent-api.ts';
+
+/** Every code this program answers with: those of a load, and those of HTTP itself. */
+const ERROR_STATUS = {
+  ...Object.fromEntries(Object.entries(LOAD_ERROR_CODES).map(([code, { status }]) => [code, status])),
+  InvalidJson: 400,
+  InvalidRequest: 400,
+  RouteNotFound: 404,
+  BodyTooLarge: 413,
+  UnsupportedMediaType: 415,
+  Internal: 500,
+} as Readonly<Record<HostErrorCode, number>>;
+
+export type HostErrorCode =
+  | keyof typeof LOAD_ERROR_CODES
+  | 'InvalidJson'
+  | 'InvalidRequest'
+  | 'RouteNotFound'
+  | 'BodyTooLarge'
+  | 'UnsupportedMediaType'
+  | 'Internal';
+
+interface ErrorFacts {
+  cause?: unknown;
+  details?: FieldProblem[];
+  /** Of the user's code: where it failed and its own stack. Never this program's. */
+  phase?: string;
+  userStack?: string;
+}
+
+export class HostAgentError extends Error {
+  override readonly name = 'HostAgentError';
+  readonly code: HostErrorCode;
+  readonly status: number;
+  readonly facts: ErrorFacts;
+
+  constructor(code: HostErrorCode, message: string, facts: ErrorFacts = {}) {
+    super(message, facts.cause === undefined ? undefined : { cause: facts.cause });
+    this.code = code;
+    this.status = ERROR_STATUS[code];
+    this.facts = facts;
+  }
+
+  toBody(): ErrorBody {
+    const { details, phase, userStack } = this.facts;
+    return {
+      statusCode: this.status,
+      code: this.code,
+      error: STATUS_CODES[this.status] ?? 'Error',
+      message: this.message,
+      ...(phase === undefined ? {} : { phase }),
+      ...(userStack === undefined ? {} : { stack: userStack }),
+      ...(details === undefined ? {} : { details }),
+    };
+  }
+}
+
+const error = (code: HostErrorCode, message: string, facts?: ErrorFacts) => new HostAgentError(code, message, facts);
+
+/** The table: one line for each thing that can go wrong, with the sentence that a person reads. */
+export const hostError = {
+  badGrant: (why: string) => error('BadGrant', `the load grant ${why}`),
+  podUnknown: (podUid: string) => error('PodUnknown', `no pod ${podUid} is on this node`),
+  podNotStandby: (podUid: string, why: string) => error('PodNotStandby', `pod ${podUid} cannot be loaded: ${why}`),
+  podLost: (podUid: string, why: string, cause?: unknown) => error('PodLost', `pod ${podUid}: ${why}`, { cause }),
+  initTimeout: (podUid: string, waitedMs: number) =>
+    error('InitTimeout', `the code did not finish importing: pod ${podUid} gave no answer within ${waitedMs} ms`),
+  deadlineExceeded: (doing: string) => error('DeadlineExceeded', `the deadline passed while ${doing}`),
+  draining: () => error('Draining', 'this host-agent is shutting down and takes no more loads'),
+  clientGone: () => error('DeadlineExceeded', 'the caller closed the connection before the load was sent'),
+
+  objectNotFound: (what: string) => error('ObjectNotFound', `${what} does not exist`),
+  sourceNotAllowed: (what: string, why: string) => error('SourceNotAllowed', `${what} is not allowed: ${why}`),
+  storeRefused: (what: string, status: number) =>
+    error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`),
+  storeUnreachable: (endpoint: string, why: string, cause?: unknown) =>
+    error('StoreUnreachable', `the store at ${endpoint} cannot be used: ${why}`, { cause }),
+
+  digestMismatch: (expected: string, actual: string) =>
+    error('DigestMismatch', `the code has digest ${actual}, but the claim says ${expected}`),
+  badArchive: (why: string, cause?: unknown) => error('BadArchive', `the archive ${why}`, { cause }),
+  badEntry: (entry: string, why: string) => error('BadArchive', `the archive's entry ${quoted(entry)} ${why}`),
+  archiveTooLarge: (why: string) => error('ArchiveTooLarge', `the archive ${why}`),
+  cacheFull: (why: string, cause?: unknown) => error('CacheFull', `the code cache is full: ${why}`, { cause }),
+
+  invalidRequest: (details: FieldProblem[]) => error('InvalidRequest', describeProblems(details), { details }),
+  invalidJson: () => error('InvalidJson', 'the body is not valid JSON'),
+  routeNotFound: (method: string, path: string) => error('RouteNotFound', `there is no ${method} ${path}`),
+  bodyTooLarge: (limitBytes: number) => error('BodyTooLarge', `the body is larger than ${limitBytes} bytes`),
+  unsupportedMediaType: () => error('UnsupportedMediaType', 'the body must be application/json'),
+  internal: (cause: unknown) => error('Internal', 'the host-agent failed; its log says why', { cause }),
+};
+
+/** Names come from hostile archives: bounded, and with control characters spelled out. */
+function quoted(entry: string): string {
+  return JSON.stringify(entry.length > 200 ? `${entry.slice(0, 200)}…` : entry);
+}
+
+export function isHostError(error: unknown, code?: HostErrorCode): error is HostAgentError {
+  return error instanceof HostAgentError && (code === undefined || error.code === code);
+}

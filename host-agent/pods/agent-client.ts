@@ -1,0 +1,110 @@
+import { existsSync } from 'node:fs';
+import type { Dispatcher } from 'undici';
+import { Client, Pool } from 'undici';
+import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
+import { statusReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
+import type { PodFolder } from './pod-folder.ts';
+
+/** A load may hold one connection for long; status, logs and kill need others beside it. */
+const CONNECTIONS = 4;
+const KEEP_ALIVE_MS = 600_000;
+const WATCHDOG_AFTER_MS = 300;
+
+export interface AgentAnswer {
+  statusCode: number;
+  body: unknown;
+}
+
+export interface AgentCall {
+  method: 'GET' | 'POST';
+  path: string;
+  body?: unknown;
+  signal: AbortSignal;
+}
+
+/** HTTP to the runtime-agent of one pod, over kept-alive connections of which one is opened before it is needed. */
+export class AgentClient {
+  readonly #folder: PodFolder;
+  readonly #pool: Pool;
+
+  /** `onDisconnect`: a connection that was open has closed; the process may be gone, or just tidy. */
+  constructor(folder: PodFolder, onDisconnect: () => void) {
+    this.#folder = folder;
+    this.#pool = new Pool('http://runtime-agent', {
+      socketPath: folder.agentSocket,
+      connections: CONNECTIONS,
+      keepAliveTimeout: KEEP_ALIVE_MS,
+      keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      // every call has its own deadline by signal
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+    this.#pool.on('disconnect', onDisconnect);
+  }
+
+  call(request: AgentCall): Promise<AgentAnswer> {
+    return send(this.#pool, request);
+  }
+
+  async status(timeoutMs: number): Promise<StatusReply> {
+    const { statusCode, body } = await this.call({
+      method: 'GET',
+      path: '/v1/status',
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    if (statusCode !== 200) throw new Error(`GET /v1/status of the runtime-agent answers ${statusCode}`);
+    return statusReplySchema.parse(body);
+  }
+
+  /** Asks the agent first; if user code keeps it from answering, the watchdog beside it. */
+  async kill(body: unknown, timeoutMs: number): Promise<AgentAnswer> {
+    const hasWatchdog = existsSync(this.#folder.watchdogSocket);
+    const signal = AbortSignal.timeout(hasWatchdog ? Math.min(WATCHDOG_AFTER_MS, timeoutMs) : timeoutMs);
+    try {
+      return await this.call({ method: 'POST', path: '/v1/kill', body, signal });
+    } catch (error) {
+      if (!hasWatchdog) throw error;
+    }
+    const watchdog = new Client('http://watchdog', { socketPath: this.#folder.watchdogSocket });
+    try {
+      return await send(watchdog, {
+        method: 'POST',
+        path: '/v1/kill',
+        body,
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+    } finally {
+      await watchdog.destroy();
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#pool.removeAllListeners('disconnect');
+    await this.#pool.destroy();
+  }
+}
+
+async function send(dispatcher: Dispatcher, { method, path, body, signal }: AgentCall): Promise<AgentAnswer> {
+  const answer = await dispatcher.request({
+    method,
+    path,
+    signal,
+    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  });
+  const text = await answer.body.text();
+  return { statusCode: answer.statusCode, body: text === '' ? undefined : parseJson(text) };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Nothing of the request can have been read: there was no connection to write it to. */
+export function isNeverSent(error: unknown): boolean {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  return syscall === 'connect' && (code === 'ECONNREFUSED' || code === 'ENOENT' || code === 'EAGAIN');
+}

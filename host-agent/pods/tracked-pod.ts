@@ -1,0 +1,165 @@
+import type { Digest, PodUid } from '@warmpool/protocol/fields.ts';
+import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
+import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
+import type { Clock } from '../clock.ts';
+import { hostError } from '../errors.ts';
+import type { AgentAnswer, AgentCall } from './agent-client.ts';
+import { AgentClient, isNeverSent } from './agent-client.ts';
+import type { PodFile, PodFolder } from './pod-folder.ts';
+
+const STATUS_TIMEOUT_MS = 1_000;
+/** A socket's file is there a moment before somebody listens on it, and an agent may still be booting. */
+const FIRST_CONTACT_DELAYS_MS = [0, 2, 5, 10, 25, 50, 100, 250, 500];
+
+export interface TrackedPodDeps {
+  clock: Clock;
+  onReport(report: PodReport): void;
+}
+
+/**
+ * One pod of this node: its connection, what it last said, and whether a load has been let through to it. Its process is identified
+ * by the epoch; a new epoch is another process that happens to have the same folder.
+ */
+export class TrackedPod {
+  readonly podUid: PodUid;
+  readonly folder: PodFolder;
+  readonly file: PodFile;
+  readonly #deps: TrackedPodDeps;
+  readonly #client: AgentClient;
+  #report: PodReport | undefined;
+  /** Set once: this process has been promised to that claim, whatever came of it. */
+  #claim: { epoch: string; claimId: string } | undefined;
+  #isMeeting = false;
+  #isRefreshing = false;
+  #isClosed = false;
+
+  constructor(deps: TrackedPodDeps, folder: PodFolder, file: PodFile) {
+    this.#deps = deps;
+    this.podUid = file.podUid;
+    this.folder = folder;
+    this.file = file;
+    this.#client = new AgentClient(folder, () => void this.#checkIsAlive());
+  }
+
+  get report(): PodReport | undefined {
+    return this.#report;
+  }
+
+  get isFinal(): boolean {
+    return this.#report?.state === 'failed' || this.#report?.state === 'terminated';
+  }
+
+  /** Worth asking again and again: what it does changes without this program's doing. */
+  get isLoaded(): boolean {
+    return this.#report !== undefined && this.#report.state !== 'standby' && !this.isFinal;
+  }
+
+  /** Connects and reports; gives up quietly, since the next rescan calls again. */
+  async meet(): Promise<void> {
+    if (this.#isMeeting || this.#report !== undefined) return;
+    this.#isMeeting = true;
+    try {
+      for (const delayMs of FIRST_CONTACT_DELAYS_MS) {
+        if (delayMs > 0) await this.#deps.clock.sleep(delayMs);
+        if (this.#isClosed) return;
+        const status = await this.#client.status(STATUS_TIMEOUT_MS).catch(() => undefined);
+        if (status === undefined || status.state === 'booting') continue;
+        this.#accept(status);
+        return;
+      }
+    } finally {
+      this.#isMeeting = false;
+    }
+  }
+
+  /** Asks for the state again. Silence is not death: user code may be blocking the agent. */
+  async refresh(): Promise<void> {
+    if (this.#isRefreshing || this.isFinal || this.#isClosed) return;
+    this.#isRefreshing = true;
+    try {
+      this.#accept(await this.#client.status(STATUS_TIMEOUT_MS));
+    } catch (error) {
+      if (isNeverSent(error)) await this.fail('the process has ended');
+    } finally {
+      this.#isRefreshing = false;
+    }
+  }
+
+  /**
+   * The gate that no two claims pass: synchronous, once for each process. The same claim may come again, since the agent answers a
+   * repeated load as it did the first time.
+   */
+  beginLoad(epoch: string, claimId: string): void {
+    const report = this.#report;
+    if (report === undefined) throw hostError.podNotStandby(this.podUid, 'its agent has not reported yet');
+    if (report.epoch !== epoch) throw hostError.podNotStandby(this.podUid, 'its process is not the one that was granted');
+    const owner = this.#claim?.epoch === epoch ? this.#claim.claimId : report.claimId;
+    if (owner !== undefined && owner !== claimId) throw hostError.podNotStandby(this.podUid, 'another claim has it');
+    if (this.isFinal || (owner === undefined && report.state !== 'standby')) {
+      throw hostError.podNotStandby(this.podUid, `its state is ${report.state}`);
+    }
+    this.#claim = { epoch, claimId };
+  }
+
+  call(request: AgentCall): Promise<AgentAnswer> {
+    return this.#client.call(request);
+  }
+
+  status(timeoutMs: number): Promise<StatusReply> {
+    return this.#client.status(timeoutMs);
+  }
+
+  kill(body: unknown, timeoutMs: number): Promise<AgentAnswer> {
+    return this.#client.kill(body, timeoutMs);
+  }
+
+  /** `failed` is final: whatever the process says afterwards, it is not used again. */
+  async fail(message: string, code = 'PodLost'): Promise<void> {
+    if (this.isFinal || this.#isClosed || this.#report === undefined) return;
+    const before = this.#report;
+    const said = code === 'PodLost' ? await this.folder.readTermination() : undefined;
+    if (this.isFinal || this.#isClosed) return;
+    this.#publish({
+      ...(this.#report ?? before),
+      state: 'failed',
+      seq: (this.#report ?? before).seq + 1,
+      inFlight: 0,
+      lastError: said ?? { code, message },
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true;
+    await this.#client.close();
+  }
+
+  async #checkIsAlive(): Promise<void> {
+    // asking opens a new connection, so a pod that only closed an idle one has an open one again
+    await this.refresh();
+  }
+
+  #accept(status: StatusReply): void {
+    if (this.isFinal || this.#isClosed) return;
+    const { host, port } = this.file;
+    this.#publish({
+      podUid: this.podUid,
+      epoch: status.epoch,
+      state: status.state,
+      seq: status.seq,
+      inFlight: status.inFlight,
+      ...(status.claimId === undefined ? {} : { claimId: status.claimId }),
+      ...(status.digest === undefined ? {} : { digest: status.digest as Digest }),
+      ...(status.claimId === undefined ? {} : { address: { host, port: status.port ?? port } }),
+      ...(status.idleSinceUnixMs === undefined ? {} : { idleSinceUnixMs: status.idleSinceUnixMs }),
+      ...(status.lastError === undefined ? {} : { lastError: status.lastError }),
+    });
+  }
+
+  #publish(report: PodReport): void {
+    const before = this.#report;
+    // answers can overtake each other on different connections
+    if (before !== undefined && before.epoch === report.epoch && report.seq < before.seq) return;
+    this.#report = report;
+    if (before === undefined || JSON.stringify(before) !== JSON.stringify(report)) this.#deps.onReport(report);
+  }
+}

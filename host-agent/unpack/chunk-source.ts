@@ -1,0 +1,46 @@
+import { createHash } from 'node:crypto';
+import type { UnpackLimits } from '../core/unpack-limits.ts';
+import { hostError } from '../errors.ts';
+
+/** Chunks one after the other; `undefined` after the last. Unlike an iterator it can be read on after a reader gave up. */
+export interface ChunkSource {
+  next(): Promise<Buffer | undefined>;
+}
+
+/** Hashes and counts whatever is read through it. */
+export class HashedSource implements ChunkSource {
+  readonly #source: ChunkSource;
+  readonly #limits: UnpackLimits;
+  readonly #hash = createHash('sha256');
+  #readBytes = 0;
+
+  constructor(source: ChunkSource, limits: UnpackLimits) {
+    this.#source = source;
+    this.#limits = limits;
+  }
+
+  get readBytes(): number {
+    return this.#readBytes;
+  }
+
+  async next(): Promise<Buffer | undefined> {
+    const chunk = await this.#source.next();
+    if (chunk === undefined) return undefined;
+    this.#readBytes += chunk.length;
+    if (this.#readBytes > this.#limits.maxArchiveBytes) {
+      throw hostError.archiveTooLarge(`is larger than ${this.#limits.maxArchiveBytes} bytes`);
+    }
+    this.#hash.update(chunk);
+    return chunk;
+  }
+
+  /** Reads what is left, then tells the digest of everything. */
+  async digest(): Promise<string> {
+    while ((await this.next()) !== undefined);
+    return `sha256:${this.#hash.digest('hex')}`;
+  }
+}
+
+export async function* chunksOf(source: ChunkSource): AsyncGenerator<Buffer, void, undefined> {
+  for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) yield chunk;
+}

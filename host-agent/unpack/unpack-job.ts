@@ -1,0 +1,94 @@
+import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import type { CodeFormat } from '@warmpool/protocol/fields.ts';
+import { TarReader } from '../core/tar-reader.ts';
+import type { UnpackLimits } from '../core/unpack-limits.ts';
+import { hostError, isHostError } from '../errors.ts';
+import { removeTree } from './remove-tree.ts';
+import { HashedSource } from './chunk-source.ts';
+import type { ChunkSource } from './chunk-source.ts';
+import { decompress } from './decompress.ts';
+import { onDisk, TreeWriter } from './tree-writer.ts';
+import { unzip } from './unzip.ts';
+
+export interface UnpackJob {
+  /** Made by the job; holds `tree/` afterwards, or is gone when the job failed. */
+  folder: string;
+  format: CodeFormat;
+  /** For format `file`. */
+  fileName: string;
+  digest: string;
+  limits: UnpackLimits;
+}
+
+export interface UnpackedTree {
+  diskBytes: number;
+  contentBytes: number;
+  entryCount: number;
+}
+
+/**
+ * Hashes, decompresses and writes in one pass over the incoming bytes. The tree counts only if the digest is right: until then it is
+ * in a folder that nobody else knows.
+ */
+export async function runUnpackJob(job: UnpackJob, incoming: ChunkSource): Promise<UnpackedTree> {
+  const source = new HashedSource(incoming, job.limits);
+  onDisk('', () => mkdirSync(job.folder, { recursive: true, mode: 0o755 }));
+  const writer = new TreeWriter(`${job.folder}/tree`, job.limits);
+  try {
+    try {
+      await writeTree(job, source, writer);
+    } catch (error) {
+      // bytes that are not what the claim named explain a broken archive better than the archive does
+      if (isHostError(error, 'BadArchive')) await checkDigest(job, source);
+      throw error;
+    }
+    await checkDigest(job, source);
+    return writer.finish();
+  } catch (error) {
+    writer.close();
+    await removeTree(job.folder);
+    throw error;
+  }
+}
+
+async function checkDigest(job: UnpackJob, source: HashedSource): Promise<void> {
+  const actual = await source.digest();
+  if (actual !== job.digest) throw hostError.digestMismatch(job.digest, actual);
+}
+
+async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWriter): Promise<void> {
+  switch (job.format) {
+    case 'tar':
+    case 'tar.gz':
+    case 'tar.zst': {
+      const reader = new TarReader(writer, job.limits);
+      for await (const chunk of decompress(job.format, source, job.limits)) reader.push(chunk);
+      return reader.finish();
+    }
+    case 'zip': {
+      const archivePath = `${job.folder}/archive`;
+      await spool(source, archivePath);
+      // a zip file is read from its end: it is whole before its first entry, so the digest can be checked first
+      await checkDigest(job, source);
+      await unzip(archivePath, writer, job.limits);
+      return unlinkSync(archivePath);
+    }
+    case 'file': {
+      const filePath = `${job.folder}/archive`;
+      await spool(source, filePath);
+      return writer.adoptFile([job.fileName], filePath, source.readBytes);
+    }
+  }
+}
+
+async function spool(source: HashedSource, path: string): Promise<void> {
+  const fd = onDisk('', () => openSync(path, 'wx', 0o600));
+  try {
+    for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
+      const bytes = chunk;
+      for (let written = 0; written < bytes.length; ) written += onDisk('', () => writeSync(fd, bytes, written));
+    }
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,140 @@
+import type { MessagePort } from 'node:worker_threads';
+import { MessageChannel, Worker } from 'node:worker_threads';
+import { HostAgentError } from '../errors.ts';
+import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
+import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
+
+/** Bytes on their way to the thread and not yet read: enough to keep it busy, bounded for memory. */
+const WINDOW_BYTES = 4 * 1024 * 1024;
+const WORKER_HEAP_MIB = 256;
+
+/**
+ * Hands jobs to one thread, which starts with the first job and is kept. Hashing, decompressing and writing are synchronous
+ * there, so this process's event loop stays free for loads. Jobs take turns chunk by chunk.
+ */
+export class Unpacker {
+  #worker: Worker | undefined;
+  readonly #crashListeners = new Set<(error: Error) => void>();
+
+  /** Starts the thread while the first byte is still on its way. */
+  warmUp(): void {
+    this.#runningWorker();
+  }
+
+  /**
+   * Rejects with the error of the archive, or of `stream`, or with the signal's reason; `job.folder` is gone by then.
+   * `onReceived` is called when the last byte has arrived.
+   */
+  async unpack(
+    job: UnpackJob,
+    stream: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+    onReceived: () => void,
+  ): Promise<UnpackedTree> {
+    const { port1: port, port2: remote } = new MessageChannel();
+    const outcome = Promise.withResolvers<UnpackedTree>();
+    outcome.promise.catch(() => {});
+    const window = new CreditWindow(WINDOW_BYTES);
+    let isOver = false;
+    const settle = (act: () => void): void => {
+      isOver = true;
+      window.open();
+      act();
+    };
+    const onCrash = (error: Error): void => settle(() => outcome.reject(error));
+    port.on('message', (message: AnswerMessage) => {
+      if (message.type === 'read') window.give(message.bytes);
+      else if (message.type === 'done') settle(() => outcome.resolve(message.tree));
+      else settle(() => outcome.reject(asError(message)));
+    });
+    const worker = this.#runningWorker();
+    this.#crashListeners.add(onCrash);
+    worker.postMessage({ job, port: remote } satisfies StartMessage, [remote]);
+    try {
+      await feed(port, stream, signal, window, () => isOver);
+      if (!isOver) onReceived();
+      return await outcome.promise;
+    } catch (error) {
+      if (!isOver) port.postMessage({ type: 'abort' } satisfies FeedMessage);
+      // the folder is the thread's until it has answered
+      await outcome.promise.catch(() => {});
+      throw error;
+    } finally {
+      this.#crashListeners.delete(onCrash);
+      port.close();
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  #runningWorker(): Worker {
+    if (this.#worker !== undefined) return this.#worker;
+    const worker = new Worker(new URL('./worker.ts', import.meta.url), {
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: WORKER_HEAP_MIB },
+    });
+    worker.unref();
+    let failure = new Error('the unpack thread ended');
+    worker.on('error', (error) => (failure = error instanceof Error ? error : new Error(String(error))));
+    worker.on('exit', () => {
+      if (this.#worker === worker) this.#worker = undefined;
+      for (const onCrash of this.#crashListeners) onCrash(failure);
+    });
+    this.#worker = worker;
+    return worker;
+  }
+}
+
+async function feed(
+  port: MessagePort,
+  stream: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+  window: CreditWindow,
+  isOver: () => boolean,
+): Promise<void> {
+  signal.throwIfAborted();
+  signal.addEventListener('abort', () => window.open(), { once: true });
+  for await (const chunk of stream) {
+    // a copy that can be moved: sending a view would copy the whole buffer behind it
+    const bytes = new Uint8Array(chunk);
+    await window.take(bytes.length);
+    signal.throwIfAborted();
+    if (isOver()) return;
+    port.postMessage({ type: 'chunk', bytes } satisfies FeedMessage, [bytes.buffer]);
+  }
+  signal.throwIfAborted();
+  port.postMessage({ type: 'end' } satisfies FeedMessage);
+}
+
+/** Lets one sender wait until the reader has caught up. */
+class CreditWindow {
+  #credit: number;
+  #isOpen = false;
+  #wake: (() => void) | undefined;
+
+  constructor(bytes: number) {
+    this.#credit = bytes;
+  }
+
+  async take(bytes: number): Promise<void> {
+    while (this.#credit <= 0 && !this.#isOpen) await new Promise<void>((resolve) => (this.#wake = resolve));
+    this.#credit -= bytes;
+  }
+
+  give(bytes: number): void {
+    this.#credit += bytes;
+    this.#wake?.();
+  }
+
+  /** Nobody has to wait any more: the job is over. */
+  open(): void {
+    this.#isOpen = true;
+    this.#wake?.();
+  }
+}
+
+function asError({ code, message }: { code?: HostAgentError['code']; message: string }): Error {
+  return code === undefined ? new Error(message) : new HostAgentError(code, message);
+}

@@ -1,0 +1,54 @@
+import type { MessagePort } from 'node:worker_threads';
+import { parentPort } from 'node:worker_threads';
+import { isHostError } from '../errors.ts';
+import type { ChunkSource } from './chunk-source.ts';
+import { runUnpackJob } from './unpack-job.ts';
+import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
+
+/** The chunks that arrive on a job's port; reading one gives the sender credit for the next. */
+class PortChunks implements ChunkSource {
+  readonly #port: MessagePort;
+  readonly #arrived: FeedMessage[] = [];
+  #wake: (() => void) | undefined;
+  #ended = false;
+
+  constructor(port: MessagePort) {
+    this.#port = port;
+    port.on('message', (message: FeedMessage) => {
+      this.#arrived.push(message);
+      this.#wake?.();
+    });
+  }
+
+  async next(): Promise<Buffer | undefined> {
+    if (this.#ended) return undefined;
+    while (this.#arrived.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    const message = this.#arrived.shift();
+    switch (message?.type) {
+      case 'chunk':
+        this.#port.postMessage({ type: 'read', bytes: message.bytes.length } satisfies AnswerMessage);
+        return Buffer.from(message.bytes.buffer);
+      case 'abort':
+        throw new Error('the transfer was given up');
+      case 'end':
+      case undefined:
+        this.#ended = true;
+        return undefined;
+    }
+  }
+}
+
+async function serve({ job, port }: StartMessage): Promise<void> {
+  let answer: AnswerMessage;
+  try {
+    answer = { type: 'done', tree: await runUnpackJob(job, new PortChunks(port)) };
+  } catch (error) {
+    answer = isHostError(error)
+      ? { type: 'failed', code: error.code, message: error.message }
+      : { type: 'failed', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
+  }
+  port.postMessage(answer);
+  port.close();
+}
+
+parentPort?.on('message', (message: StartMessage) => void serve(message));

@@ -1,0 +1,148 @@
+import { createHmac } from 'node:crypto';
+import type { ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
+import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import { grantPayload, LOAD_ERROR_CODES, type HostLoadReply, type HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
+import { ANNOTATION_CLAIM, LABEL_CLAIM, LABEL_STATE } from '@warmpool/protocol/names.ts';
+import type { Runtime } from '@warmpool/protocol/fields.ts';
+import type { Clock } from '../engine/clock.ts';
+import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
+import { PODS, type Pod } from '../core/resources.ts';
+import { ClaimError, claimError } from '../errors.ts';
+import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
+import type { Retirement } from './retirement.ts';
+import type { Candidate } from './standby-index.ts';
+
+export interface ClaimAttemptDeps {
+  clock: Clock;
+  kube: KubeClient;
+  hostAgents: HostAgentClient;
+  retirement: Retirement;
+  grantKey: Buffer;
+  randomHex(bytes: number): string;
+}
+
+export interface AttemptInput {
+  candidate: Candidate;
+  request: ClaimRequest;
+  runtime: Runtime;
+  record: ClaimRecord;
+  /** The WarmPoolClaim to hand the pod to, if the claim came from one. */
+  owner: OwnerReference | undefined;
+  deadlineMonotonicMs: number;
+  /** The pod was created for this claim and already carries its record: only the load is left. */
+  isWritten: boolean;
+}
+
+export type AttemptResult =
+  | { kind: 'ready'; reply: HostLoadReply; phases: Pick<ClaimTimings, 'writeMs'> }
+  /** This pod is used up; another may do. `error` is what to say if there is no time for another. */
+  | { kind: 'next'; error: ClaimError }
+  | { kind: 'fail'; error: ClaimError };
+
+/** Longer than this, a claim's write is not waited for; well under the time that a lost leader's writes may take. */
+const WRITE_TIMEOUT_MS = 4_000;
+
+/**
+ * Steps 4 to 6: one conditional write and one load, in parallel, on one pod. A pod for which not both succeeded is never used
+ * again: it is killed and deleted before this returns, so that a claim never has two live instances.
+ */
+export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput): Promise<AttemptResult> {
+  const { clock } = deps;
+  const startedMs = clock.monotonic();
+  const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
+  const load = settle(deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }));
+  const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
+  const [loaded, written] = await Promise.all([load, write]);
+
+  if (loaded.ok && written.ok) return { kind: 'ready', reply: loaded.value, phases: { writeMs: written.writeMs } };
+  await giveUp(deps, input, loaded, written.ok);
+  if (!loaded.ok) {
+    const failure = loadFailure(loaded.error, input);
+    if (failure.kind === 'fail' || written.ok) return failure;
+  }
+  return written.ok ? { kind: 'next', error: claimError('Internal', 'the claim failed') } : { kind: 'next', error: writeFailure(written.error, input) };
+}
+
+/** The host-agent keeps the deadline itself and says in words what was too slow; this much later it is taken for silent. */
+const LOAD_GRACE_MS = 1_000;
+
+type Settled<T> = { ok: true; value: T } | { ok: false; error: unknown };
+
+function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
+  return promise.then(
+    (value) => ({ ok: true, value }) as const,
+    (error: unknown) => ({ ok: false, error }) as const,
+  );
+}
+
+async function settleWrite(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): Promise<{ ok: true; writeMs: number } | { ok: false; error: unknown }> {
+  const startedMs = deps.clock.monotonic();
+  const { pod } = input.candidate;
+  const { namespace = '', name, uid, resourceVersion } = pod.metadata;
+  const patch = {
+    metadata: {
+      uid,
+      resourceVersion,
+      labels: { [LABEL_STATE]: 'claimed', [LABEL_CLAIM]: input.record.claimId },
+      annotations: { [ANNOTATION_CLAIM]: JSON.stringify(input.record) },
+      ownerReferences: input.owner === undefined ? null : [input.owner],
+    },
+  };
+  const result = await settle(deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: Math.min(WRITE_TIMEOUT_MS, leftMs) }));
+  return result.ok ? { ok: true, writeMs: deps.clock.monotonic() - startedMs } : result;
+}
+
+function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {
+  const { candidate, request, record } = input;
+  const nowUnixMs = deps.clock.now();
+  const grant = {
+    podUid: candidate.uid,
+    epoch: candidate.epoch,
+    claimId: request.claimId,
+    fence: record.fence,
+    expiresAtUnixMs: Math.ceil(nowUnixMs + leftMs),
+    nonce: deps.randomHex(16),
+  };
+  return {
+    grant: { ...grant, signature: createHmac('sha256', deps.grantKey).update(grantPayload(grant)).digest('hex') },
+    function: request.function,
+    runtime: input.runtime,
+    kind: request.kind,
+    handler: request.handler,
+    code: request.code,
+    env: request.env,
+    service: request.service,
+    limits: request.limits,
+    deadlineUnixMs: Math.ceil(nowUnixMs + leftMs),
+  };
+}
+
+/**
+ * If the load was refused because somebody else's is in there, and our write did not succeed either, the pod is another claim's:
+ * hands off. In every other case nobody but us can have loaded it.
+ */
+async function giveUp(deps: ClaimAttemptDeps, input: AttemptInput, loaded: Settled<HostLoadReply>, isWritten: boolean): Promise<void> {
+  const isAnothers = !loaded.ok && loaded.error instanceof HostAgentError && loaded.error.code === 'PodNotStandby' && !isWritten;
+  if (isAnothers) return;
+  await deps.retirement.retire(input.candidate.pod, 'the claim did not get through');
+}
+
+function loadFailure(error: unknown, input: AttemptInput): Exclude<AttemptResult, { kind: 'ready' }> {
+  const { node, pod } = input.candidate;
+  if (!(error instanceof HostAgentError)) {
+    return { kind: 'next', error: claimError('Internal', `loading into pod ${pod.metadata.name} failed`, { cause: error }) };
+  }
+  const known = Object.hasOwn(LOAD_ERROR_CODES, error.code) ? LOAD_ERROR_CODES[error.code as keyof typeof LOAD_ERROR_CODES] : undefined;
+  if (known === undefined) {
+    const message = `the host-agent of node ${node} did not load pod ${pod.metadata.name}: ${error.message}`;
+    return { kind: 'next', error: claimError('HostAgentUnavailable', message, { cause: error }) };
+  }
+  const told = new ClaimError(error.code, known.status, error.message, { phase: error.phase, userStack: error.userStack });
+  return { kind: known.fault === 'pod' ? 'next' : 'fail', error: told };
+}
+
+function writeFailure(error: unknown, input: AttemptInput): ClaimError {
+  const { name } = input.candidate.pod.metadata;
+  const words = error instanceof KubeError ? `${error.reason}: ${error.message}` : 'no answer';
+  return claimError('KubernetesUnavailable', `pod ${name} could not be written as claimed (${words})`, { cause: error, retryAfterSeconds: 1 });
+}

@@ -1,0 +1,26 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { ClaimRequest } from '@warmpool/protocol/claim-api.ts';
+
+/**
+ * What makes two requests the same claim: everything but the claim id, its deadline and the env *values*. It is written to the pod
+ * for restarts, where people can read it, so nothing secret may be derivable from it.
+ */
+export function publicFingerprint(request: ClaimRequest): string {
+  const { function: fn, code, kind, handler, service, limits, env } = request;
+  const parts = [fn.tenant, fn.name, fn.version, code.digest, code.format, code.fileName ?? '', kind, handler, limits.requestTimeoutMs, limits.initTimeoutMs];
+  return createHash('sha256')
+    .update(JSON.stringify([parts, Object.entries(service).sort(), Object.keys(env).sort()]))
+    .digest('hex')
+    .slice(0, 32);
+}
+
+/**
+ * The same with the env values, under a key that lives in this process only: never stored, never logged. Tells whether an idle
+ * instance has exactly what a new claim asks for, and whether a retried claim id came with other values.
+ */
+export function privateFingerprint(request: ClaimRequest, processKey: Buffer): string {
+  return createHmac('sha256', processKey)
+    .update(publicFingerprint(request))
+    .update(JSON.stringify(Object.entries(request.env).sort()))
+    .digest('hex');
+}

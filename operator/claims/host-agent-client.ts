@@ -1,0 +1,30 @@
+import type { KillRequest } from '@warmpool/protocol/claim-api.ts';
+import type { BatchKillReply, HostLoadReply, HostLoadRequest, NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { LogsReply } from '@warmpool/protocol/runtime-agent-api.ts';
+
+/** The operator's side of the host-agents' API. Rejects with {@link HostAgentError} only. */
+export interface HostAgentClient {
+  load(node: string, request: HostLoadRequest, options: { timeoutMs: number }): Promise<HostLoadReply>;
+  kill(node: string, podUid: PodUid, request: Partial<KillRequest>, options: { timeoutMs: number }): Promise<BatchKillReply['items'][number]>;
+  logs(node: string, podUid: PodUid, query: { requestId?: string | undefined; limitBytes: number }, options: { timeoutMs: number }): Promise<LogsReply>;
+  /** One connection's worth of events, a SNAPSHOT first. Ends or throws when the connection does. */
+  events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent>;
+}
+
+/** `status` 0: no answer came, so what was asked for may or may not have happened. */
+export class HostAgentError extends Error {
+  override readonly name = 'HostAgentError';
+  readonly status: number;
+  readonly code: string;
+  readonly phase: string | undefined;
+  readonly userStack: string | undefined;
+
+  constructor(status: number, code: string, message: string, extra: { phase?: string | undefined; userStack?: string | undefined } = {}) {
+    super(message);
+    this.status = status;
+    this.code = code;
+    this.phase = extra.phase;
+    this.userStack = extra.userStack;
+  }
+}

@@ -1,0 +1,116 @@
+import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import { ANNOTATION_CLAIM, ANNOTATION_IDLE_UNTIL, LABEL_CLAIM } from '@warmpool/protocol/names.ts';
+import type { Clock } from '../engine/clock.ts';
+import type { KubeClient, OwnerReference } from '../engine/kube-client.ts';
+import type { Log } from '../engine/log.ts';
+import type { ObjectStore } from '../engine/store.ts';
+import type { StoredPod } from '../core/pod-view.ts';
+import { PODS, type Pod } from '../core/resources.ts';
+import type { LedgerEntry } from './claim-ledger.ts';
+import { IdleInstances, type IdleInstance } from './idle-instances.ts';
+import type { NodeView } from './node-view.ts';
+import type { Retirement } from './retirement.ts';
+
+export interface IdleReuseDeps {
+  clock: Clock;
+  kube: KubeClient;
+  nodes: NodeView;
+  pods: ObjectStore<Pod>;
+  retirement: Retirement;
+  log: Log;
+}
+
+export interface ReusedInstance {
+  uid: PodUid;
+  pod: StoredPod;
+  node: string;
+  epoch: string;
+  address: IdleInstance['address'];
+  phases: { writeMs: number; fetchMs: 0; unpackMs: 0; mountMs: 0; loadMs: 0; importMs: 0 };
+  readyAtUnixMs: number;
+}
+
+/** Keeps released instances warm and gives them to the next claim of exactly the same function, env and tenant. */
+export class IdleReuse {
+  readonly instances = new IdleInstances();
+  readonly #deps: IdleReuseDeps;
+
+  constructor(deps: IdleReuseDeps) {
+    this.#deps = deps;
+  }
+
+  /** True when the pod's object says that it idles, so that it ends in time whatever happens to this process. */
+  async keep(entry: LedgerEntry, pod: StoredPod, keepWarmMs: number): Promise<boolean> {
+    const { address } = entry.claim;
+    const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
+    if (entry.privateFingerprint === undefined || address === undefined || report?.state !== 'ready') return false;
+    const untilUnixMs = this.#deps.clock.now() + keepWarmMs;
+    try {
+      const annotations = { [ANNOTATION_IDLE_UNTIL]: new Date(untilUnixMs).toISOString() };
+      const written = await this.#deps.kube.patch<Pod>(PODS, entry.namespace, pod.metadata.name, { metadata: { uid: pod.metadata.uid, annotations } });
+      this.instances.add({
+        uid: report.podUid,
+        pod: written,
+        node: report.node,
+        epoch: report.epoch,
+        loadedAs: report.claimId ?? entry.claimId,
+        address,
+        reuseKey: reuseKey(`${entry.namespace}/${entry.pool}`, entry.privateFingerprint),
+        readyAtUnixMs: entry.readyAtUnixMs ?? this.#deps.clock.now(),
+        untilUnixMs,
+      });
+      return true;
+    } catch (error) {
+      this.#deps.log.warn({ pod: pod.metadata.name, err: error }, 'keeping the instance warm failed; it is deleted instead');
+      return false;
+    }
+  }
+
+  /** One conditional write and no load; an idle instance for which it fails is deleted, never tried again. */
+  async reuse(pool: string, entry: LedgerEntry, record: ClaimRecord, owner: OwnerReference | undefined): Promise<ReusedInstance | undefined> {
+    if (entry.privateFingerprint === undefined) return undefined;
+    for (;;) {
+      const idle = this.instances.take(reuseKey(pool, entry.privateFingerprint));
+      if (idle === undefined) return undefined;
+      const startedMs = this.#deps.clock.monotonic();
+      const pod = await this.#write(idle, record, owner);
+      if (pod === undefined) continue;
+      const writeMs = this.#deps.clock.monotonic() - startedMs;
+      const phases = { writeMs, fetchMs: 0, unpackMs: 0, mountMs: 0, loadMs: 0, importMs: 0 } as const;
+      return { uid: idle.uid, pod, node: idle.node, epoch: idle.epoch, address: idle.address, phases, readyAtUnixMs: idle.readyAtUnixMs };
+    }
+  }
+
+  async #write(idle: IdleInstance, record: ClaimRecord, owner: OwnerReference | undefined): Promise<StoredPod | undefined> {
+    const report = this.#deps.nodes.currentReport(idle.uid);
+    const isAlive = report?.state === 'ready' && report.epoch === idle.epoch && this.#deps.clock.now() < idle.untilUnixMs;
+    const pod = this.#deps.pods.getByUid(idle.uid) ?? idle.pod;
+    if (isAlive) {
+      const { namespace = '', name, uid, resourceVersion } = newest(pod, idle.pod).metadata;
+      const metadata = {
+        uid,
+        resourceVersion,
+        labels: { [LABEL_CLAIM]: record.claimId },
+        annotations: { [ANNOTATION_CLAIM]: JSON.stringify({ ...record, loadedAs: idle.loadedAs }), [ANNOTATION_IDLE_UNTIL]: null },
+        ownerReferences: owner === undefined ? null : [owner],
+      };
+      try {
+        return await this.#deps.kube.patch<Pod>(PODS, namespace, name, { metadata }, { timeoutMs: 4_000 });
+      } catch (error) {
+        this.#deps.log.warn({ pod: name, err: error }, 'reusing an idle instance failed');
+      }
+    }
+    await this.#deps.retirement.retire(pod, 'an idle instance that could not be reused');
+    return undefined;
+  }
+}
+
+function reuseKey(pool: string, fingerprint: string): string {
+  return `${pool}\n${fingerprint}`;
+}
+
+/** The cache may not have shown our own last write yet. */
+function newest(cached: StoredPod, written: StoredPod): StoredPod {
+  return written.metadata.annotations?.[ANNOTATION_IDLE_UNTIL] !== cached.metadata.annotations?.[ANNOTATION_IDLE_UNTIL] ? written : cached;
+}

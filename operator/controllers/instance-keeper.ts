@@ -1,0 +1,216 @@
+import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import type { Claim } from '@warmpool/protocol/claim-api.ts';
+import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import { LABEL_POOL } from '@warmpool/protocol/names.ts';
+import type { Clock } from '../engine/clock.ts';
+import type { Log } from '../engine/log.ts';
+import type { ObjectStore } from '../engine/store.ts';
+import { judgeInstance, type InstanceFacts } from '../core/judge-instance.ts';
+import {
+  claimRecordOf,
+  hasRestarted,
+  idleUntilOf,
+  isClaimed,
+  isFinished,
+  isTerminating,
+  podTrouble,
+  type StoredPod,
+} from '../core/pod-view.ts';
+import type { Pod } from '../core/resources.ts';
+import { claimError } from '../errors.ts';
+import { claimKey, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
+import type { IdleInstances } from '../claims/idle-instances.ts';
+import type { NodeView } from '../claims/node-view.ts';
+import type { Retirement } from '../claims/retirement.ts';
+
+export interface InstanceKeeperDeps {
+  clock: Clock;
+  pods: ObjectStore<Pod>;
+  nodes: NodeView;
+  ledger: ClaimLedger;
+  idle: IdleInstances;
+  retirement: Retirement;
+  log: Log;
+}
+
+/** A claim whose instance died is remembered as such, so that a retry is told instead of starting a second instance. */
+const LOST_KEEP_MS = 10 * 60_000;
+const RETRY_MS = 1_000;
+
+/**
+ * Watches over claimed pods until their end: time to live, idleness, death, and pods that no claim has because an operator crashed
+ * between two steps. Also takes claims over from the pods when this process starts to lead.
+ */
+export class InstanceKeeper {
+  readonly #deps: InstanceKeeperDeps;
+  /** Resolves the outcome of claims that were taken over. */
+  readonly #recovering = new Map<string, PromiseWithResolvers<Claim>>();
+
+  constructor(deps: InstanceKeeperDeps) {
+    this.#deps = deps;
+    deps.pods.onChange((before, after) => {
+      if (after === undefined && before !== undefined) this.#onGone(before);
+    });
+  }
+
+  /** Before claims are served: every claim that a pod carries is known again, so that its retry finds it. */
+  adoptAll(term: number): void {
+    const claimed = this.#deps.pods.list().filter((pod) => isClaimed(pod) && !isTerminating(pod));
+    // if a crash left two pods for one claim, the one that was loaded is the instance
+    claimed.sort((a, b) => Number(this.#isLoaded(b)) - Number(this.#isLoaded(a)));
+    for (const pod of claimed) this.#adopt(pod, term);
+  }
+
+  /** One look at one claimed pod. Returns when to look again, if nothing happens before. */
+  async reconcile(pod: StoredPod): Promise<number | undefined> {
+    const { retirement, clock, log } = this.#deps;
+    const uid = pod.metadata.uid as PodUid;
+    if (!isClaimed(pod) || retirement.isUnderWay(uid)) return undefined;
+    const entry = this.#deps.ledger.ofPod(uid);
+    if (isTerminating(pod)) {
+      if (entry !== undefined) this.#lose(entry, 'its pod was deleted');
+      this.#deps.idle.remove(uid);
+      return undefined;
+    }
+    const record = claimRecordOf(pod);
+    if (this.#isInHand(pod, record, entry)) return RETRY_MS;
+    const verdict = judgeInstance(this.#facts(pod, record, entry));
+    switch (verdict.kind) {
+      case 'keep':
+        return verdict.checkAfterMs;
+      case 'recovered':
+        if (entry !== undefined) this.#recover(entry, pod, verdict.report);
+        return 0;
+      case 'lost':
+      case 'expired':
+        log.info({ pod: pod.metadata.name, claimId: record?.claimId, reason: verdict.message, at: clock.now() }, 'ending an instance');
+        this.#deps.idle.remove(uid);
+        if (entry !== undefined && !entry.isRecovering) this.#end(entry, verdict);
+        await retirement.retire(pod, verdict.message);
+        // only now may a retry of the claim start another instance
+        if (entry?.isRecovering === true) this.#end(entry, verdict);
+        return RETRY_MS;
+    }
+  }
+
+  /** A claim of this process works on the pod right now and will settle what becomes of it. */
+  #isInHand(pod: StoredPod, record: ClaimRecord | undefined, entry: LedgerEntry | undefined): boolean {
+    if (entry !== undefined) return entry.claim.state === 'loading' && !entry.isRecovering;
+    if (record === undefined) return false;
+    const holder = this.#deps.ledger.get(pod.metadata.namespace ?? '', record.claimId);
+    const isUnderWay = holder !== undefined && (holder.claim.state === 'queued' || holder.claim.state === 'loading') && !holder.isRecovering;
+    return isUnderWay && (holder.podUid === undefined || holder.podUid === pod.metadata.uid);
+  }
+
+  #facts(pod: StoredPod, record: ClaimRecord | undefined, entry: LedgerEntry | undefined): InstanceFacts {
+    const uid = pod.metadata.uid as PodUid;
+    const idle = this.#deps.idle.get(uid);
+    const idleUntilUnixMs = idle?.untilUnixMs ?? idleUntilOf(pod);
+    const holder = entry === undefined ? (idleUntilUnixMs === undefined ? 'none' : 'idle') : entry.isRecovering ? 'recovering' : 'known';
+    return {
+      record,
+      holder,
+      podTrouble: isFinished(pod) ? podTrouble(pod) : hasRestarted(pod) ? 'a container restarted' : undefined,
+      report: this.#deps.nodes.currentReport(uid),
+      epoch: idle?.epoch ?? entry?.epoch,
+      readyAtUnixMs: entry?.readyAtUnixMs,
+      ttlSeconds: entry?.ttlSeconds ?? record?.ttlSeconds ?? 0,
+      idleTimeoutSeconds: entry?.idleTimeoutSeconds ?? record?.idleTimeoutSeconds ?? 0,
+      idleUntilUnixMs,
+      nowUnixMs: this.#deps.clock.now(),
+    };
+  }
+
+  #isLoaded(pod: StoredPod): boolean {
+    const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
+    return report !== undefined && report.claimId !== undefined && report.claimId === claimRecordOf(pod)?.loadedAs;
+  }
+
+  #adopt(pod: StoredPod, term: number): void {
+    const record = claimRecordOf(pod);
+    const namespace = pod.metadata.namespace ?? '';
+    if (record === undefined || idleUntilOf(pod) !== undefined || this.#deps.ledger.get(namespace, record.claimId) !== undefined) return;
+    const resolvers = Promise.withResolvers<Claim>();
+    resolvers.promise.catch(() => undefined); // perhaps nobody asks again
+    const entry: LedgerEntry = {
+      key: claimKey(namespace, record.claimId),
+      namespace,
+      pool: pod.metadata.labels?.[LABEL_POOL] ?? '',
+      claimId: record.claimId,
+      term,
+      fingerprint: record.fingerprint,
+      privateFingerprint: undefined,
+      claim: {
+        claimId: record.claimId,
+        namespace,
+        pool: pod.metadata.labels?.[LABEL_POOL] ?? '',
+        state: 'loading',
+        function: record.function,
+        createdAt: new Date(record.claimedAtUnixMs).toISOString(),
+      },
+      outcome: resolvers.promise,
+      error: undefined,
+      podUid: undefined,
+      epoch: undefined,
+      ttlSeconds: record.ttlSeconds,
+      idleTimeoutSeconds: record.idleTimeoutSeconds,
+      readyAtUnixMs: record.claimedAtUnixMs,
+      waiting: 0,
+      cancel: new AbortController(),
+      isRecovering: true,
+    };
+    this.#recovering.set(entry.key, resolvers);
+    this.#deps.ledger.add(entry);
+    this.#deps.ledger.bind(entry, pod.metadata.uid as PodUid);
+  }
+
+  #recover(entry: LedgerEntry, pod: StoredPod, report: PodReport): void {
+    const address = report.address;
+    if (address === undefined) return;
+    const node = this.#deps.nodes.report(report.podUid)?.node ?? '';
+    entry.isRecovering = false;
+    entry.epoch = report.epoch;
+    const record = claimRecordOf(pod);
+    this.#deps.ledger.update(entry, {
+      state: 'ready',
+      source: record?.source === 'cold' ? 'cold' : record?.loadedAs === entry.claimId ? 'standby' : 'reused',
+      pod: { name: pod.metadata.name, uid: report.podUid, node },
+      address: { ...address, url: `http://${address.host}:${address.port}` },
+      readyAt: entry.claim.createdAt,
+    });
+    this.#settle(entry, (resolvers) => resolvers.resolve(entry.claim));
+  }
+
+  #end(entry: LedgerEntry, verdict: { kind: 'lost' | 'expired'; message: string }): void {
+    if (verdict.kind === 'lost') return this.#lose(entry, verdict.message);
+    this.#deps.ledger.end(entry, { state: 'released' }, LOST_KEEP_MS);
+  }
+
+  #lose(entry: LedgerEntry, message: string): void {
+    if (entry.claim.state === 'loading' && !entry.isRecovering) return; // its claim goes on with another pod
+    if (entry.isRecovering) {
+      // never answered by this process: a retry may start anew
+      this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'PodLost', message } }, 0);
+      this.#settle(entry, (resolvers) => resolvers.reject(claimError('PodLost', message)));
+      return;
+    }
+    const words = `the instance of claim ${entry.claimId} was lost: ${message}`;
+    entry.error = claimError('InstanceLost', `${words}; use a new claim id`);
+    this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'InstanceLost', message: words } }, LOST_KEEP_MS);
+  }
+
+  #settle(entry: LedgerEntry, action: (resolvers: PromiseWithResolvers<Claim>) => void): void {
+    const resolvers = this.#recovering.get(entry.key);
+    this.#recovering.delete(entry.key);
+    entry.isRecovering = false;
+    if (resolvers !== undefined) action(resolvers);
+  }
+
+  #onGone(pod: StoredPod): void {
+    const uid = pod.metadata.uid as PodUid;
+    this.#deps.idle.remove(uid);
+    const entry = this.#deps.ledger.ofPod(uid);
+    if (entry !== undefined) this.#lose(entry, 'its pod was deleted');
+  }
+}

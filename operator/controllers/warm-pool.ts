@@ -1,0 +1,193 @@
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { Clock } from '../engine/clock.ts';
+import type { EventRecorder } from '../engine/events.ts';
+import type { Expectations } from '../engine/expectations.ts';
+import { isKubeError, type KubeClient, type Stored } from '../engine/kube-client.ts';
+import type { Log } from '../engine/log.ts';
+import type { ObjectStore } from '../engine/store.ts';
+import { buildStandbyPod, templateHash } from '../core/build-pod.ts';
+import { planPool, type Member, type PoolPlan } from '../core/plan-pool.ts';
+import { createdAtUnixMs, isClaimed, isOwnedBy, isStandbyLabelled, isTerminating, poolKey, templateHashOf, type StoredPod } from '../core/pod-view.ts';
+import { poolStatus } from '../core/pool-status.ts';
+import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts';
+import type { Inventory } from '../claims/inventory.ts';
+import { BootFailures } from './boot-failures.ts';
+
+export interface WarmPoolControllerDeps {
+  clock: Clock;
+  kube: KubeClient;
+  pools: ObjectStore<WarmPool>;
+  pods: ObjectStore<Pod>;
+  inventory: Inventory;
+  expectations: Expectations;
+  events: EventRecorder;
+  log: Log;
+}
+
+/** Creations of one pool that may be under way at once. */
+const CREATE_CONCURRENCY = 16;
+const WRITE_TIMEOUT_MS = 4_000;
+
+/** Keeps each pool at its size: look, plan, act, tell. */
+export class WarmPoolController {
+  readonly #deps: WarmPoolControllerDeps;
+  readonly #failures: BootFailures;
+  readonly #createErrors = new Map<string, string>();
+
+  constructor(deps: WarmPoolControllerDeps) {
+    this.#deps = deps;
+    this.#failures = new BootFailures();
+  }
+
+  async reconcile(key: string, signal: AbortSignal): Promise<number | undefined> {
+    const { clock, expectations, pools, inventory } = this.#deps;
+    const pool = pools.getByKey(key);
+    if (pool === undefined || pool.metadata.deletionTimestamp !== undefined) {
+      this.#forget(key);
+      return undefined;
+    }
+    const pods = this.#deps.pods.byIndex('pool', key);
+    const members = this.#members(pool, pods);
+    if (members.some((member) => member.isReady)) this.#failures.succeeded(key);
+    const plan = planPool({
+      spec: pool.spec,
+      members,
+      isCacheBehind: !expectations.satisfied(key),
+      createNotBeforeUnixMs: this.#failures.notBeforeUnixMs(key),
+      nowUnixMs: clock.now(),
+    });
+    const failedBoots = plan.remove.filter(({ uid, reason }) => reason === 'Stuck' || (reason === 'Dead' && !inventory.wasStandby(uid as PodUid)));
+    const [firstFailure] = failedBoots;
+    if (firstFailure !== undefined) this.#failures.failed(key, firstFailure.message, clock.now());
+    await this.#remove(pool, key, pods, plan.remove);
+    if (!signal.aborted) await this.#create(pool, key, plan.create);
+    await this.#tell(pool, key, members, pods);
+    return requeueAfterMs(plan, expectations.expiresInMs(key));
+  }
+
+  #members(pool: Stored<WarmPool>, pods: StoredPod[]): Member[] {
+    const { index } = this.#deps.inventory;
+    const hash = templateHash(pool);
+    return pods
+      .filter((pod) => isStandbyLabelled(pod) && isOwnedBy(pod, pool) && !isTerminating(pod))
+      .map((pod) => {
+        const uid = pod.metadata.uid as PodUid;
+        return {
+          uid,
+          isReady: index.isOffered(uid),
+          isReserved: index.isReserved(uid),
+          isUpdated: templateHashOf(pod) === hash,
+          trouble: this.#deps.inventory.trouble(pod),
+          createdAtUnixMs: createdAtUnixMs(pod),
+        };
+      });
+  }
+
+  /** By the same conditional write as a claim: the pod as we saw it, or not at all. */
+  async #remove(pool: Stored<WarmPool>, key: string, pods: StoredPod[], removals: PoolPlan['remove']): Promise<void> {
+    const byUid = new Map(pods.map((pod) => [pod.metadata.uid, pod]));
+    await Promise.all(
+      removals.map(async ({ uid, reason, message }) => {
+        const pod = byUid.get(uid);
+        if (pod === undefined || !this.#deps.inventory.index.reserveExactly(uid as PodUid)) return;
+        if (reason !== 'ScaleDown') {
+          this.#deps.events.record(
+            { resource: WARM_POOLS, object: pool },
+            { type: reason === 'Outdated' ? 'Normal' : 'Warning', reason: `${reason}PodRemoved`, action: 'Remove', message: `a standby pod is replaced: ${message}` },
+          );
+        }
+        this.#deps.log.info({ pool: key, pod: pod.metadata.name, reason, detail: message }, 'removing standby pod');
+        await this.#delete(key, pod, uid as PodUid);
+      }),
+    );
+  }
+
+  async #delete(key: string, pod: StoredPod, uid: PodUid): Promise<void> {
+    const { expectations, inventory, kube } = this.#deps;
+    expectations.expectDeletion(key, uid);
+    try {
+      const { namespace = '', name, resourceVersion } = pod.metadata;
+      await kube.delete(PODS, namespace, name, { uid, resourceVersion, timeoutMs: WRITE_TIMEOUT_MS });
+      inventory.index.retire(uid);
+    } catch (error) {
+      if (isKubeError(error) && error.isAmbiguous) throw error; // stays reserved and expected until the cache tells
+      expectations.deletionObserved(key, uid);
+      if (isKubeError(error, 404)) inventory.index.retire(uid);
+      else inventory.release(uid); // it changed: look again when the change is here
+      if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+    }
+  }
+
+  async #create(pool: Stored<WarmPool>, key: string, count: number): Promise<void> {
+    if (count === 0) return;
+    const { expectations, log } = this.#deps;
+    expectations.expectCreations(key, count);
+    let started = 0;
+    let failure: unknown;
+    const worker = async (): Promise<void> => {
+      while (started < count && failure === undefined) {
+        started++;
+        failure = (await this.#createOne(pool, key)) ?? failure;
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(CREATE_CONCURRENCY, count) }, worker));
+    for (; started < count; started++) expectations.creationFailed(key);
+    if (failure === undefined) {
+      this.#createErrors.delete(key);
+      return;
+    }
+    const message = failure instanceof Error ? failure.message : String(failure);
+    this.#createErrors.set(key, message);
+    this.#deps.events.record({ resource: WARM_POOLS, object: pool }, { type: 'Warning', reason: 'CreateFailed', action: 'Create', message });
+    log.warn({ pool: key, err: failure }, 'creating a standby pod failed');
+    throw failure as Error;
+  }
+
+  /** The error, if there was one. */
+  async #createOne(pool: Stored<WarmPool>, key: string): Promise<unknown> {
+    const { expectations, kube } = this.#deps;
+    try {
+      const pod = await kube.create<Pod>(PODS, pool.metadata.namespace ?? '', buildStandbyPod(pool), { timeoutMs: WRITE_TIMEOUT_MS });
+      expectations.creationReturned(key, pod.metadata.uid);
+      return undefined;
+    } catch (error) {
+      if (isKubeError(error) && error.isAmbiguous) expectations.creationUnknown(key);
+      else expectations.creationFailed(key);
+      return error;
+    }
+  }
+
+  async #tell(pool: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<void> {
+    const createError = this.#createErrors.get(key);
+    const bootError = this.#failures.message(key);
+    const status = poolStatus({
+      pool,
+      members: members.filter((member) => member.trouble === undefined),
+      claimed: pods.filter((pod) => isClaimed(pod) && !isTerminating(pod)).length,
+      trouble:
+        createError !== undefined
+          ? { reason: 'CreateFailed', message: createError }
+          : bootError !== undefined
+            ? { reason: 'BootFailing', message: bootError }
+            : undefined,
+      nowUnixMs: this.#deps.clock.now(),
+    });
+    if (status === pool.status) return;
+    await this.#deps.kube.patchStatus<WarmPool>(WARM_POOLS, pool.metadata.namespace ?? '', pool.metadata.name, { status }, { timeoutMs: WRITE_TIMEOUT_MS });
+  }
+
+  #forget(key: string): void {
+    this.#failures.forget(key);
+    this.#createErrors.delete(key);
+    this.#deps.expectations.forget(key);
+  }
+}
+
+export function poolKeyOfPool(pool: Stored<WarmPool>): string {
+  return poolKey(pool.metadata.namespace ?? '', pool.metadata.name);
+}
+
+function requeueAfterMs(plan: PoolPlan, expectationsMs: number | undefined): number | undefined {
+  const times = [plan.requeueAfterMs, expectationsMs].filter((time) => time !== undefined);
+  return times.length === 0 ? undefined : Math.max(1, Math.min(...times));
+}

@@ -1,0 +1,79 @@
+import { createHash } from 'node:crypto';
+import { API_GROUP, API_VERSION, LABEL_POOL, LABEL_STATE, LABEL_TEMPLATE_HASH } from '@warmpool/protocol/names.ts';
+import type { Stored } from '../engine/kube-client.ts';
+import type { Pod, PodContainer, WarmPool } from './resources.ts';
+
+/** Names what a pod of this pool was made from: a pod with another hash is outdated. */
+export function templateHash(pool: WarmPool): string {
+  const { runtime, template, standby } = pool.spec;
+  return createHash('sha256').update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse])).digest('hex').slice(0, 10);
+}
+
+/**
+ * A standby pod: the pool's template plus what makes it standby. No service account token, no env but the runtime-agent's settings,
+ * `restricted` security, never restarted.
+ */
+export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
+  const { runtime, standby, template } = pool.spec;
+  const [runtimeContainer, ...others] = template.spec.containers as PodContainer[];
+  const settings = [
+    { name: 'WARMPOOL_RUNTIME_NAME', value: runtime.name },
+    { name: 'WARMPOOL_RUNTIME_VERSION', value: runtime.version },
+    { name: 'WARMPOOL_PRE_IMPORT', value: standby.preImport.join(',') },
+    { name: 'WARMPOOL_REHEARSE', value: standby.rehearse ? '1' : '0' },
+  ];
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: '',
+      generateName: `${pool.metadata.name}-`,
+      namespace: pool.metadata.namespace ?? 'default',
+      labels: {
+        ...template.metadata?.labels,
+        [LABEL_POOL]: pool.metadata.name,
+        [LABEL_STATE]: 'standby',
+        [LABEL_TEMPLATE_HASH]: templateHash(pool),
+      },
+      ...(template.metadata?.annotations && { annotations: { ...template.metadata.annotations } }),
+      ownerReferences: [
+        {
+          apiVersion: `${API_GROUP}/${API_VERSION}`,
+          kind: 'WarmPool',
+          name: pool.metadata.name,
+          uid: pool.metadata.uid,
+          controller: true,
+          blockOwnerDeletion: true,
+        },
+      ],
+    },
+    spec: {
+      ...template.spec,
+      restartPolicy: 'Never',
+      automountServiceAccountToken: false,
+      enableServiceLinks: false,
+      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' }, ...asObject(template.spec, 'securityContext') },
+      containers: [
+        {
+          ...runtimeContainer,
+          name: runtimeContainer?.name ?? 'runtime',
+          env: [...(runtimeContainer?.env ?? []), ...settings],
+          securityContext: RESTRICTED,
+        },
+        ...others,
+      ],
+    },
+  };
+}
+
+/** What Pod Security `restricted` asks of a container, and a read-only root. */
+const RESTRICTED = {
+  allowPrivilegeEscalation: false,
+  readOnlyRootFilesystem: true,
+  capabilities: { drop: ['ALL'] },
+} as const;
+
+function asObject(from: object, field: string): object {
+  const value = (from as Record<string, unknown>)[field];
+  return typeof value === 'object' && value !== null ? value : {};
+}

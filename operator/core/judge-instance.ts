@@ -1,0 +1,95 @@
+import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
+
+/** What is known about a claimed pod that is not being deleted. */
+export interface InstanceFacts {
+  record: ClaimRecord | undefined;
+  /** `known`: a ready claim of this process. `recovering`: taken over, not yet judged. `idle`: kept warm. `none`: no claim has it. */
+  holder: 'known' | 'recovering' | 'idle' | 'none';
+  /** Finished, restarted: in the apiserver's words. */
+  podTrouble: string | undefined;
+  /** What its node says now. */
+  report: PodReport | undefined;
+  /** The process that the claim was loaded into, once known. */
+  epoch: string | undefined;
+  readyAtUnixMs: number | undefined;
+  ttlSeconds: number;
+  idleTimeoutSeconds: number;
+  idleUntilUnixMs: number | undefined;
+  nowUnixMs: number;
+}
+
+export type Verdict =
+  | { kind: 'keep'; checkAfterMs: number | undefined }
+  /** Loaded by the operator before this one, and alive. */
+  | { kind: 'recovered'; report: PodReport }
+  /** Its claim, if it has one, has lost its instance. */
+  | { kind: 'lost'; message: string }
+  /** Its time is over. */
+  | { kind: 'expired'; message: string };
+
+/** A node that is not heard may have restarted its host-agent: this long after the load's deadline it still may speak up. */
+const NODE_GRACE_MS = 30_000;
+
+/** Keep, recover or end a claimed pod. Every claimed pod that nobody can use ends within a bound. */
+export function judgeInstance(facts: InstanceFacts): Verdict {
+  const { record, report, nowUnixMs } = facts;
+  if (record === undefined) return { kind: 'lost', message: 'its claim record is missing or unreadable' };
+  if (facts.podTrouble !== undefined) return { kind: 'lost', message: facts.podTrouble };
+  if (report !== undefined && (report.state === 'failed' || report.state === 'terminated')) {
+    return { kind: 'lost', message: report.lastError?.message ?? `its runtime-agent is ${report.state}` };
+  }
+  if (report !== undefined && facts.epoch !== undefined && report.epoch !== facts.epoch) {
+    return { kind: 'lost', message: 'its process was replaced by another one' };
+  }
+  switch (facts.holder) {
+    case 'none':
+      return { kind: 'lost', message: 'no claim has it' };
+    case 'recovering':
+      return judgeRecovering(record, report, nowUnixMs);
+    case 'idle':
+      return remaining([{ untilUnixMs: facts.idleUntilUnixMs, message: 'nobody wanted it while it was kept warm' }], nowUnixMs);
+    case 'known':
+      return remaining(
+        [
+          { untilUnixMs: after(facts.readyAtUnixMs, facts.ttlSeconds), message: `it lived ${facts.ttlSeconds} s, its time to live` },
+          { untilUnixMs: idleEnd(facts), message: `no request for ${facts.idleTimeoutSeconds} s` },
+        ],
+        nowUnixMs,
+      );
+  }
+}
+
+function judgeRecovering(record: ClaimRecord, report: PodReport | undefined, nowUnixMs: number): Verdict {
+  const isServing = report?.state === 'ready' || report?.state === 'busy';
+  if (report !== undefined && isServing) {
+    if (report.claimId === record.loadedAs && report.address !== undefined) return { kind: 'recovered', report };
+    return { kind: 'lost', message: `its process was loaded for another claim (${report.claimId ?? 'unknown'})` };
+  }
+  // nobody is left who would load it
+  if (report?.state === 'standby') return { kind: 'lost', message: 'it was claimed but never loaded' };
+  const leftMs = record.loadDeadlineUnixMs + NODE_GRACE_MS - nowUnixMs;
+  if (leftMs <= 0) return { kind: 'lost', message: 'its node did not confirm that it was loaded' };
+  return { kind: 'keep', checkAfterMs: leftMs };
+}
+
+/** The end of idleness as the node counts it; a claim counts as activity. */
+function idleEnd(facts: InstanceFacts): number | undefined {
+  const { report, readyAtUnixMs } = facts;
+  if (report?.idleSinceUnixMs === undefined || report.inFlight > 0 || report.state !== 'ready') return undefined;
+  return after(Math.max(report.idleSinceUnixMs, readyAtUnixMs ?? 0), facts.idleTimeoutSeconds);
+}
+
+function after(fromUnixMs: number | undefined, seconds: number): number | undefined {
+  return fromUnixMs === undefined || seconds === 0 ? undefined : fromUnixMs + seconds * 1000;
+}
+
+function remaining(limits: { untilUnixMs: number | undefined; message: string }[], nowUnixMs: number): Verdict {
+  let checkAfterMs: number | undefined;
+  for (const { untilUnixMs, message } of limits) {
+    if (untilUnixMs === undefined) continue;
+    if (untilUnixMs <= nowUnixMs) return { kind: 'expired', message };
+    checkAfterMs = Math.min(checkAfterMs ?? Infinity, untilUnixMs - nowUnixMs);
+  }
+  return { kind: 'keep', checkAfterMs };
+}

@@ -1,0 +1,103 @@
+import { LABEL_CLAIM, LABEL_POOL, LABEL_STATE } from '@warmpool/protocol/names.ts';
+import type { WarmPoolSpec } from '@warmpool/protocol/warm-pool.ts';
+
+/** What the plan needs to know about one pod that the pool owns and that is not being deleted. */
+export interface Member {
+  uid: string;
+  /** A claim could take it now. */
+  isReady: boolean;
+  /** A claim has it in hand: the plan leaves it alone. */
+  isReserved: boolean;
+  isUpdated: boolean;
+  /** It can never become standby: finished, restarted, failed, or loaded without a claim. The words say which. */
+  trouble: string | undefined;
+  createdAtUnixMs: number;
+}
+
+export interface PoolPlanInput {
+  spec: Pick<WarmPoolSpec, 'replicas' | 'standby' | 'rollout'>;
+  members: Member[];
+  /** Writes of ours that the cache has not shown yet: nothing may be counted on, so nothing is created or removed for size. */
+  isCacheBehind: boolean;
+  /** After boot failures: no creation before then. */
+  createNotBeforeUnixMs: number;
+  nowUnixMs: number;
+}
+
+export interface PoolPlan {
+  create: number;
+  /** Each with the reason that goes into the event and the log. */
+  remove: { uid: string; reason: RemoveReason; message: string }[];
+  /** Look again then, though nothing may have changed. */
+  requeueAfterMs: number | undefined;
+  /** Standby pods that died or did not get ready in time. */
+  failedBoots: number;
+}
+
+export type RemoveReason = 'Dead' | 'Stuck' | 'ScaleDown' | 'Outdated';
+
+/** One pass never creates more than this: a mistake then is a small one, and the next pass follows at once. */
+const CREATE_BURST = 250;
+
+/**
+ * What to do about a pool's size. Dead and stuck pods go first whatever the size; then size (booting before ready, oldest first);
+ * then outdated pods, as many as `rollout.maxUnavailable` leaves room for.
+ */
+export function planPool(input: PoolPlanInput): PoolPlan {
+  const { spec, nowUnixMs } = input;
+  const remove: PoolPlan['remove'] = [];
+  const bootLimitMs = spec.standby.readySeconds * 1000;
+  const keep: Member[] = [];
+  let nextCheckMs: number | undefined;
+
+  for (const member of input.members) {
+    const ageMs = nowUnixMs - member.createdAtUnixMs;
+    if (member.isReserved) {
+      keep.push(member);
+    } else if (member.trouble !== undefined) {
+      remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
+    } else if (!member.isReady && ageMs >= bootLimitMs) {
+      remove.push({ uid: member.uid, reason: 'Stuck', message: `not standby ${spec.standby.readySeconds} s after its creation` });
+    } else {
+      keep.push(member);
+      if (!member.isReady) nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
+    }
+  }
+  const failedBoots = remove.length;
+  const plan: PoolPlan = { create: 0, remove, requeueAfterMs: nextCheckMs, failedBoots };
+  if (input.isCacheBehind) return plan;
+
+  const missing = spec.replicas - keep.length;
+  if (missing > 0) {
+    const waitMs = input.createNotBeforeUnixMs - nowUnixMs;
+    if (waitMs > 0) plan.requeueAfterMs = Math.min(plan.requeueAfterMs ?? Infinity, waitMs);
+    else plan.create = Math.min(missing, CREATE_BURST);
+  } else if (missing < 0) {
+    const order = keep.filter((member) => !member.isReserved).sort(byWorth);
+    for (const { uid } of order.slice(0, -missing)) {
+      remove.push({ uid, reason: 'ScaleDown', message: `more than the ${spec.replicas} wanted` });
+    }
+  } else {
+    remove.push(...outdated(keep, spec));
+  }
+  return plan;
+}
+
+/** Worth least first: booting before ready, outdated before updated, then oldest first. */
+function byWorth(a: Member, b: Member): number {
+  return Number(a.isReady) - Number(b.isReady) || Number(a.isUpdated) - Number(b.isUpdated) || a.createdAtUnixMs - b.createdAtUnixMs;
+}
+
+function outdated(keep: Member[], spec: PoolPlanInput['spec']): PoolPlan['remove'] {
+  const old = keep.filter((member) => !member.isUpdated && !member.isReserved);
+  const unavailable = keep.filter((member) => !member.isReady).length;
+  const budget = Math.max(0, spec.rollout.maxUnavailable - unavailable);
+  const booting = old.filter((member) => !member.isReady);
+  const ready = old.filter((member) => member.isReady).sort((a, b) => a.createdAtUnixMs - b.createdAtUnixMs);
+  return [...booting, ...ready.slice(0, budget)].map(({ uid }) => ({ uid, reason: 'Outdated' as const, message: 'made from an older template' }));
+}
+
+/** The label selector of a pool's standby pods, as text: for `status.selector` and the scale subresource. */
+export function standbySelector(poolName: string): string {
+  return `${LABEL_POOL}=${poolName},${LABEL_STATE}=standby,!${LABEL_CLAIM}`;
+}

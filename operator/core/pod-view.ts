@@ -1,0 +1,84 @@
+import { claimRecordSchema, type ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import {
+  ANNOTATION_CLAIM,
+  ANNOTATION_IDLE_UNTIL,
+  LABEL_CLAIM,
+  LABEL_POOL,
+  LABEL_STATE,
+  LABEL_TEMPLATE_HASH,
+} from '@warmpool/protocol/names.ts';
+import type { Stored } from '../engine/kube-client.ts';
+import type { Pod, WarmPool } from './resources.ts';
+
+/** How the operator reads a pod object. Pure questions, no state. */
+
+export type StoredPod = Readonly<Stored<Pod>>;
+
+export function poolKey(namespace: string, pool: string): string {
+  return `${namespace}/${pool}`;
+}
+
+export function poolKeyOf(pod: StoredPod): string {
+  return poolKey(pod.metadata.namespace ?? '', pod.metadata.labels?.[LABEL_POOL] ?? '');
+}
+
+export function isStandbyLabelled(pod: StoredPod): boolean {
+  return pod.metadata.labels?.[LABEL_STATE] === 'standby';
+}
+
+export function isClaimed(pod: StoredPod): boolean {
+  return pod.metadata.labels?.[LABEL_STATE] === 'claimed';
+}
+
+export function isTerminating(pod: StoredPod): boolean {
+  return pod.metadata.deletionTimestamp !== undefined;
+}
+
+export function isFinished(pod: StoredPod): boolean {
+  return pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
+}
+
+/** A restarted container has lost what was loaded into it, so the pod is worth nothing to us. */
+export function hasRestarted(pod: StoredPod): boolean {
+  return pod.status?.containerStatuses?.some((container) => container.restartCount > 0) ?? false;
+}
+
+export function isOwnedBy(pod: StoredPod, pool: Stored<WarmPool>): boolean {
+  return pod.metadata.ownerReferences?.some((owner) => owner.controller === true && owner.uid === pool.metadata.uid) ?? false;
+}
+
+export function templateHashOf(pod: StoredPod): string | undefined {
+  return pod.metadata.labels?.[LABEL_TEMPLATE_HASH];
+}
+
+export function claimIdOf(pod: StoredPod): string | undefined {
+  return pod.metadata.labels?.[LABEL_CLAIM];
+}
+
+/** Undefined when somebody else has written rubbish there: such a pod is not ours to trust. */
+export function claimRecordOf(pod: StoredPod): ClaimRecord | undefined {
+  const text = pod.metadata.annotations?.[ANNOTATION_CLAIM];
+  if (text === undefined) return undefined;
+  try {
+    return claimRecordSchema.parse(JSON.parse(text));
+  } catch {
+    return undefined;
+  }
+}
+
+export function idleUntilOf(pod: StoredPod): number | undefined {
+  const text = pod.metadata.annotations?.[ANNOTATION_IDLE_UNTIL];
+  const time = text === undefined ? Number.NaN : Date.parse(text);
+  return Number.isNaN(time) ? undefined : time;
+}
+
+export function createdAtUnixMs(pod: StoredPod): number {
+  return Date.parse(pod.metadata.creationTimestamp);
+}
+
+/** What went wrong with a pod, in the words of whoever said it. */
+export function podTrouble(pod: StoredPod): string {
+  const unscheduled = pod.status?.conditions?.find((condition) => condition.type === 'PodScheduled' && condition.status === 'False');
+  const parts = [pod.status?.reason, pod.status?.message, unscheduled?.message].filter((part) => part !== undefined && part !== '');
+  return parts.length > 0 ? parts.join(': ') : `phase ${pod.status?.phase ?? 'Pending'}`;
+}

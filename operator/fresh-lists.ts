@@ -1,0 +1,30 @@
+import { AbortScope, abortable } from './engine/abort.ts';
+import type { Clock } from './engine/clock.ts';
+
+/** Waits until every cache has been listed anew, so that nothing written before by another leader is missed. */
+export class FreshLists {
+  readonly #reflectors = new Map<string, { relist(): void }>();
+  readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
+
+  add(name: string, reflector: { relist(): void }): void {
+    this.#reflectors.set(name, reflector);
+  }
+
+  listed(name: string): void {
+    this.#waiting.get(name)?.resolve();
+    this.#waiting.delete(name);
+  }
+
+  /** Rejects with the signal's reason, or when the lists are not there in time. */
+  async next(signal: AbortSignal, clock: Clock, timeoutMs: number): Promise<void> {
+    using scope = new AbortScope(signal);
+    scope.abortAfter(clock, timeoutMs, () => new Error(`the apiserver did not list ${[...this.#waiting.keys()].join(', ')} within ${timeoutMs} ms`));
+    const lists = [...this.#reflectors].map(([name, reflector]) => {
+      const waiting = Promise.withResolvers<void>();
+      this.#waiting.set(name, waiting);
+      reflector.relist();
+      return waiting.promise;
+    });
+    await abortable(Promise.all(lists), scope.signal);
+  }
+}

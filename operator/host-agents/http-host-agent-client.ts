@@ -1,0 +1,113 @@
+import { errorBodySchema } from '@warmpool/protocol/errors.ts';
+import { batchKillReplySchema, hostLoadReplySchema, nodeEventSchema, type NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
+import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
+import { Pool } from 'undici';
+import type { z } from 'zod';
+import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
+
+export interface HostAgentEndpoint {
+  node: string;
+  /** `unix:/path/to.sock`, or an http(s) origin. */
+  endpoint: string;
+}
+
+/** One line of a stream may be as large as a snapshot of a big node. */
+const LINE_LIMIT_CHARACTERS = 16 * 1024 * 1024;
+const CONNECTIONS_PER_NODE = 64;
+
+/** Host-agents over HTTP, one kept-alive connection pool per node. A load is sent once and never again. */
+export class HttpHostAgentClient implements HostAgentClient {
+  readonly #pools: ReadonlyMap<string, Pool>;
+
+  constructor(endpoints: HostAgentEndpoint[]) {
+    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint)]));
+  }
+
+  get nodes(): string[] {
+    return [...this.#pools.keys()];
+  }
+
+  load: HostAgentClient['load'] = (node, request, options) => this.#call(node, hostLoadReplySchema, { method: 'POST', path: '/v1/load', body: request, ...options });
+
+  kill: HostAgentClient['kill'] = async (node, podUid, request, options) => {
+    const body = { items: [{ ...request, podUid }] };
+    const { items } = await this.#call(node, batchKillReplySchema, { method: 'POST', path: '/v1/kill:batch', body, ...options });
+    const [item] = items;
+    if (item === undefined) throw new HostAgentError(502, 'BadReply', `the host-agent of node ${node} answered without an item`);
+    return item;
+  };
+
+  logs: HostAgentClient['logs'] = (node, podUid, query, options) => {
+    const search = new URLSearchParams({ limitBytes: String(query.limitBytes), ...(query.requestId !== undefined && { requestId: query.requestId }) });
+    return this.#call(node, logsReplySchema, { method: 'GET', path: `/v1/pods/${podUid}/logs?${search.toString()}`, ...options });
+  };
+
+  async *events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
+    const { statusCode, body } = await this.#pool(node).request({ method: 'GET', path: '/v1/events', signal, bodyTimeout: 0 });
+    if (statusCode !== 200) {
+      await body.dump();
+      throw new HostAgentError(statusCode, 'BadReply', `the host-agent of node ${node} answered ${statusCode} to /v1/events`);
+    }
+    body.setEncoding('utf8');
+    let rest = '';
+    for await (const chunk of body as AsyncIterable<string>) {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      if (rest.length > LINE_LIMIT_CHARACTERS) throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent a line without end`);
+      for (const line of lines) if (line !== '') yield nodeEventSchema.parse(JSON.parse(line));
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+  }
+
+  #pool(node: string): Pool {
+    const pool = this.#pools.get(node);
+    if (pool === undefined) throw new HostAgentError(0, 'UnknownNode', `no host-agent is known on node ${node}`);
+    return pool;
+  }
+
+  async #call<S extends z.ZodType>(node: string, schema: S, call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number }): Promise<z.output<S>> {
+    const pool = this.#pool(node);
+    let statusCode: number;
+    let text: string;
+    try {
+      const reply = await pool.request({
+        method: call.method,
+        path: call.path,
+        signal: AbortSignal.timeout(call.timeoutMs),
+        ...(call.body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(call.body) }),
+      });
+      statusCode = reply.statusCode;
+      text = await reply.body.text();
+    } catch (error) {
+      const words = error instanceof Error ? error.message : String(error);
+      throw new HostAgentError(0, 'NoAnswer', `the host-agent of node ${node} did not answer: ${words}`);
+    }
+    if (statusCode >= 400) throw refusal(statusCode, text, node);
+    const parsed = schema.safeParse(parseJson(text));
+    if (!parsed.success) throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent something that is not a reply`);
+    return parsed.data;
+  }
+}
+
+function connect(endpoint: string): Pool {
+  const options = { connections: CONNECTIONS_PER_NODE, keepAliveTimeout: 60_000, headersTimeout: 0, bodyTimeout: 0 };
+  return endpoint.startsWith('unix:') ? new Pool('http://host-agent', { ...options, socketPath: endpoint.slice('unix:'.length) }) : new Pool(endpoint, options);
+}
+
+function refusal(statusCode: number, text: string, node: string): HostAgentError {
+  const body = errorBodySchema.safeParse(parseJson(text));
+  if (!body.success) return new HostAgentError(statusCode, 'BadReply', `the host-agent of node ${node} answered ${statusCode}`);
+  const { code, message, phase, stack } = body.data;
+  return new HostAgentError(statusCode, code, message, { phase, userStack: stack });
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,25 @@
+import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import type { Registry } from 'prom-client';
+
+export interface OpsDeps {
+  registry: Registry;
+  log: FastifyBaseLogger;
+  /** Serving claims: caches complete, and leading if there is an election. */
+  isReady(): boolean;
+}
+
+/** What the kubelet and Prometheus ask: /healthz, /readyz, /metrics. On a port of its own, never the claim API's. */
+export function createOpsServer(deps: OpsDeps): FastifyInstance {
+  const app = Fastify({ loggerInstance: deps.log, disableRequestLogging: true });
+  addOpsRoutes(app, deps);
+  return app;
+}
+
+export function addOpsRoutes(app: FastifyInstance, deps: OpsDeps): void {
+  app.get('/healthz', () => ({ status: 'ok' }));
+  app.get('/readyz', (_request, reply) => {
+    const isReady = deps.isReady();
+    return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not serving claims' });
+  });
+  app.get('/metrics', async (_request, reply) => reply.type(deps.registry.contentType).send(await deps.registry.metrics()));
+}

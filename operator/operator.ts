@@ -1,0 +1,254 @@
+import { sleep, type Clock } from './engine/clock.ts';
+import { Controller } from './engine/controller.ts';
+import { Elector } from './engine/elector.ts';
+import { EventRecorder } from './engine/events.ts';
+import { Expectations } from './engine/expectations.ts';
+import type { KubeClient, KubeObject, Resource } from './engine/kube-client.ts';
+import type { Log } from './engine/log.ts';
+import type { Metrics } from './engine/metrics.ts';
+import { jitteredBackoffMs, type Random } from './engine/random.ts';
+import { Reflector } from './engine/reflector.ts';
+import { objectKey, ObjectStore } from './engine/store.ts';
+import { LABEL_POOL } from '@warmpool/protocol/names.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
+import { isStandbyLabelled, isTerminating, poolKeyOf } from './core/pod-view.ts';
+import { ClaimLedger } from './claims/claim-ledger.ts';
+import { ClaimQueries } from './claims/claim-queries.ts';
+import { ClaimService, type ClaimSample } from './claims/claim-service.ts';
+import type { HostAgentClient } from './claims/host-agent-client.ts';
+import { IdleReuse } from './claims/idle-reuse.ts';
+import { Inventory } from './claims/inventory.ts';
+import { followNode } from './claims/node-follower.ts';
+import { NodeView } from './claims/node-view.ts';
+import { Retirement } from './claims/retirement.ts';
+import { InstanceKeeper } from './controllers/instance-keeper.ts';
+import { WarmPoolController } from './controllers/warm-pool.ts';
+import { WarmPoolClaimController } from './controllers/warm-pool-claim.ts';
+import { FreshLists } from './fresh-lists.ts';
+
+export interface OperatorDeps {
+  clock: Clock;
+  random: Random;
+  kube: KubeClient;
+  hostAgents: HostAgentClient;
+  log: Log;
+  metrics: Metrics;
+  observeClaim(sample: ClaimSample): void;
+  randomHex(bytes: number): string;
+}
+
+export interface OperatorOptions {
+  /** Of this process, unique among replicas. */
+  identity: string;
+  /** Where the Lease is; `undefined`: this process is the only one and leads at once. */
+  leaseNamespace: string | undefined;
+  nodes: string[];
+  /** Shared with the host-agents; signs load grants. */
+  grantKey: Buffer;
+}
+
+const SYNC_TIMEOUT_MS = 60_000;
+/** After a start, how long claims wait for nodes to speak up before what the pods say is taken over without them. */
+const NODES_GRACE_MS = 2_000;
+const CLAIM_OBJECT_TIMEOUT_MS = 610_000;
+
+/** Every part of the operator and how they hang together; reading it tells the system. */
+export class Operator {
+  readonly claims: ClaimService;
+  readonly queries: ClaimQueries;
+  readonly inventory: Inventory;
+  readonly nodes = new NodeView();
+  readonly ledger: ClaimLedger;
+  readonly pods: ObjectStore<Pod>;
+  readonly pools: ObjectStore<WarmPool>;
+  readonly retirement: Retirement;
+  readonly #deps: OperatorDeps;
+  readonly #options: OperatorOptions;
+  readonly #claimObjects: ObjectStore<WarmPoolClaim>;
+  readonly #expectations: Expectations;
+  readonly #events: EventRecorder;
+  readonly #keeper: InstanceKeeper;
+  readonly #warmPools: WarmPoolController;
+  readonly #warmPoolClaims: WarmPoolClaimController;
+  readonly #lists = new FreshLists();
+  #servingTerm: (() => number | undefined) | undefined;
+
+  constructor(deps: OperatorDeps, options: OperatorOptions) {
+    this.#deps = deps;
+    this.#options = options;
+    const { clock, random, kube, hostAgents, log, metrics } = deps;
+    const onError = (error: unknown): void => log.error({ err: error }, 'a listener failed');
+    this.pods = new ObjectStore<Pod>({ onError }, { pool: (pod) => [poolKeyOf(pod)] });
+    this.pools = new ObjectStore<WarmPool>({ onError });
+    this.#claimObjects = new ObjectStore<WarmPoolClaim>({ onError });
+    this.ledger = new ClaimLedger(clock);
+    this.#expectations = new Expectations(clock);
+    this.#events = new EventRecorder({ client: kube, clock, random, log, metrics }, { controller: 'warmpool-operator', instance: options.identity });
+
+    const { pods, pools, nodes, ledger } = this;
+    const servingTerm = (): number | undefined => this.#servingTerm?.();
+    this.inventory = new Inventory({ clock, pods, pools, nodes });
+    this.retirement = new Retirement({ clock, random, kube, hostAgents, nodes, index: this.inventory.index, log });
+    const shared = { clock, kube, hostAgents, nodes, pods, pools, ledger, inventory: this.inventory, retirement: this.retirement, log, servingTerm };
+    const idle = new IdleReuse(shared);
+    this.claims = new ClaimService({
+      ...shared,
+      idle,
+      grantKey: options.grantKey,
+      processKey: Buffer.from(deps.randomHex(32), 'hex'),
+      randomHex: deps.randomHex,
+      observe: deps.observeClaim,
+    });
+    this.queries = new ClaimQueries(shared);
+    this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
+    this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });
+    this.#warmPoolClaims = new WarmPoolClaimController({ clock, kube, claimObjects: this.#claimObjects, claims: this.claims, ledger });
+    this.#watchExpectations();
+  }
+
+  /** This process leads and has a complete view, so it serves claims. */
+  get isServing(): boolean {
+    return this.#servingTerm?.() !== undefined;
+  }
+
+  /** Runs until the signal aborts; resolves when everything has stopped. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, kube, log, metrics } = this.#deps;
+    const running = [
+      this.#reflect(PODS, this.pods, signal, LABEL_POOL),
+      this.#reflect(WARM_POOLS, this.pools, signal),
+      this.#reflect(WARM_POOL_CLAIMS, this.#claimObjects, signal),
+      ...this.#options.nodes.map((node) => followNode({ ...this.#deps, view: this.nodes }, node, signal)),
+    ];
+    if (this.#options.leaseNamespace === undefined) {
+      running.push(this.#lead(1, () => true, signal));
+    } else {
+      const elector = new Elector(
+        { client: kube, clock, random, log, metrics },
+        { namespace: this.#options.leaseNamespace, name: 'warmpool-operator', identity: this.#options.identity },
+        {
+          onStarted: (term, leading) => void (this.#leading = this.#lead(term, () => elector.isLeader(), leading)),
+          onStopped: () => this.#leading,
+        },
+      );
+      running.push(elector.run(signal));
+    }
+    await Promise.all(running);
+    this.inventory.stop();
+    await this.#events.idle();
+  }
+
+  #leading: Promise<void> = Promise.resolve();
+
+  /** One term of leadership, however often its start fails. */
+  async #lead(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
+    const { clock, random, log } = this.#deps;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        await this.#serve(term, isLeader, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        log.error({ err: error, term }, 'serving claims could not begin; trying again');
+        await sleep(clock, jitteredBackoffMs(attempt, 500, 10_000, random), signal).catch(() => undefined);
+      }
+    }
+  }
+
+  /** A fresh and complete view first, then claims, then the controllers. */
+  async #serve(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
+    await this.#lists.next(signal, this.#deps.clock, SYNC_TIMEOUT_MS);
+    await this.#nodesHeard(signal);
+    this.#keeper.adoptAll(term);
+    this.#servingTerm = () => (isLeader() && !signal.aborted ? term : undefined);
+    this.#deps.log.info({ term, pools: this.pools.size, pods: this.pods.size }, 'serving claims');
+    try {
+      await this.#runControllers(signal);
+    } finally {
+      this.#servingTerm = undefined;
+      this.ledger.clear();
+    }
+  }
+
+  async #runControllers(signal: AbortSignal): Promise<void> {
+    const pools = this.#controller('warmpool', 4, async (key, context) => this.#warmPools.reconcile(key, context.signal));
+    const instances = this.#controller('instance', 16, async (key) => {
+      const pod = this.pods.getByKey(key);
+      return pod === undefined ? undefined : this.#keeper.reconcile(pod);
+    });
+    const claimObjects = this.#controller('warmpoolclaim', 16, async (key, context) => this.#warmPoolClaims.reconcile(key, context.signal), CLAIM_OBJECT_TIMEOUT_MS);
+
+    const stops = [
+      this.pools.onChange((before, after) => enqueue(pools, after ?? before)),
+      this.#claimObjects.onChange((before, after) => enqueue(claimObjects, after ?? before)),
+      this.pods.onChange((before, after) => {
+        const pod = after ?? before;
+        if (pod === undefined) return;
+        pools.enqueue(poolKeyOf(pod));
+        enqueue(instances, pod);
+      }),
+      this.nodes.onChange((uid) => {
+        const pod = this.pods.getByUid(uid);
+        if (pod === undefined) return;
+        if (isStandbyLabelled(pod)) pools.enqueue(poolKeyOf(pod));
+        else enqueue(instances, pod);
+      }),
+      this.ledger.onChange((entry) => {
+        const pod = entry.podUid === undefined ? undefined : this.pods.getByUid(entry.podUid);
+        if (pod !== undefined && entry.claim.state === 'ready') enqueue(instances, pod);
+      }),
+    ];
+    for (const pool of this.pools.list()) enqueue(pools, pool);
+    for (const pod of this.pods.list()) enqueue(instances, pod);
+    for (const object of this.#claimObjects.list()) enqueue(claimObjects, object);
+    await Promise.all([pools.run(signal), instances.run(signal), claimObjects.run(signal)]);
+    for (const stop of stops) stop();
+  }
+
+  #controller(name: string, concurrency: number, reconcile: (key: string, context: { signal: AbortSignal }) => Promise<number | undefined | void>, reconcileTimeoutMs = 60_000): Controller {
+    const options = { name, concurrency, reconcileTimeoutMs };
+    return new Controller(this.#deps, {
+      ...options,
+      reconcile: async (key, context) => ({ requeueAfterMs: (await reconcile(key, context)) ?? undefined }),
+    });
+  }
+
+  #reflect<T extends KubeObject>(resource: Resource, store: ObjectStore<T>, signal: AbortSignal, labelSelector?: string): Promise<void> {
+    const { kube: client, clock, random, log } = this.#deps;
+    const reflector = new Reflector<T>(
+      {
+        client,
+        clock,
+        random,
+        store,
+        report: (event) => {
+          if (event.type === 'listed') this.#lists.listed(resource.plural);
+          else log.warn({ resource: resource.plural, ...event, ...('error' in event && { err: event.error }) }, 'watching the apiserver');
+        },
+      },
+      { resource, ...(labelSelector !== undefined && { labelSelector }) },
+    );
+    this.#lists.add(resource.plural, reflector);
+    return reflector.run(signal);
+  }
+
+  async #nodesHeard(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#deps;
+    const untilMs = clock.monotonic() + NODES_GRACE_MS;
+    while (this.nodes.heardNodes < this.#options.nodes.length && clock.monotonic() < untilMs) await sleep(clock, 20, signal);
+  }
+
+  #watchExpectations(): void {
+    this.pods.onChange((before, after) => {
+      const pod = after ?? before;
+      if (pod === undefined) return;
+      const uid = pod.metadata.uid as PodUid;
+      if (before === undefined) this.#expectations.creationObserved(poolKeyOf(pod), uid);
+      if (after === undefined || isTerminating(after) || !isStandbyLabelled(after)) this.#expectations.deletionObserved(poolKeyOf(pod), uid);
+    });
+  }
+}
+
+function enqueue(controller: Controller, object: KubeObject | undefined): void {
+  if (object !== undefined) controller.enqueue(objectKey(object));
+}

@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import {
+  claimIdSchema,
+  codeSchema,
+  envSchema,
+  functionKindSchema,
+  functionSchema,
+  handlerSchema,
+  limitsSchema,
+  podUidSchema,
+  runtimeSchema,
+  serviceMetadataSchema,
+} from './fields.ts';
+import { agentKillRequestSchema, agentStateSchema, statusReplySchema } from './runtime-agent-api.ts';
+
+/**
+ * A load grant: the operator's word that this claim may load into this process of this pod, once.
+ * `signature` is HMAC-SHA-256, hex, over {@link grantPayload} with the key that operator and host-agents share.
+ */
+export const loadGrantSchema = z.strictObject({
+  podUid: podUidSchema,
+  epoch: z.string().min(1).max(128),
+  claimId: claimIdSchema,
+  fence: z.int().min(0),
+  expiresAtUnixMs: z.int(),
+  nonce: z.string().regex(/^[0-9a-f]{32}$/),
+  signature: z.string().regex(/^[0-9a-f]{64}$/),
+});
+export type LoadGrant = z.output<typeof loadGrantSchema>;
+
+/** The bytes that a grant's signature covers. */
+export function grantPayload(grant: Omit<LoadGrant, 'signature'>): string {
+  return [grant.podUid, grant.epoch, grant.claimId, grant.fence, grant.expiresAtUnixMs, grant.nonce].join('\n');
+}
+
+/** `POST /v1/load` of the host-agent: deliver the code to the pod and load it. */
+export const hostLoadRequestSchema = z.strictObject({
+  grant: loadGrantSchema,
+  function: functionSchema,
+  runtime: runtimeSchema,
+  kind: functionKindSchema,
+  handler: handlerSchema,
+  code: codeSchema,
+  env: envSchema,
+  service: serviceMetadataSchema,
+  limits: limitsSchema,
+  /** Everything (fetch, unpack, mount, load) must be over by then. */
+  deadlineUnixMs: z.int(),
+});
+export type HostLoadRequest = z.output<typeof hostLoadRequestSchema>;
+
+export const hostLoadReplySchema = z.object({
+  claimId: z.string(),
+  podUid: z.string(),
+  epoch: z.string(),
+  address: z.object({ host: z.string(), port: z.int() }),
+  codeSource: z.enum(['cache', 'fetched']),
+  timings: z.object({
+    fetchMs: z.number(),
+    unpackMs: z.number(),
+    mountMs: z.number(),
+    loadMs: z.number(),
+    importMs: z.number(),
+    totalMs: z.number(),
+  }),
+});
+export type HostLoadReply = z.output<typeof hostLoadReplySchema>;
+
+/**
+ * What the operator may do after a failed load, told by the error's `code`. `user`: the user's code or input is at fault, answer it.
+ * `pod`: try another pod. `store`: the object store is at fault, another pod will not help.
+ */
+export const LOAD_ERROR_CODES = {
+  // user
+  UserCodeError: { status: 422, fault: 'user' },
+  InitTimeout: { status: 504, fault: 'user' },
+  HandlerNotFound: { status: 422, fault: 'user' },
+  DigestMismatch: { status: 422, fault: 'user' },
+  ObjectNotFound: { status: 404, fault: 'user' },
+  BadArchive: { status: 422, fault: 'user' },
+  ArchiveTooLarge: { status: 422, fault: 'user' },
+  SourceNotAllowed: { status: 403, fault: 'user' },
+  // store
+  StoreUnreachable: { status: 502, fault: 'store' },
+  StoreRefused: { status: 502, fault: 'store' },
+  // pod
+  BadGrant: { status: 403, fault: 'pod' },
+  PodUnknown: { status: 404, fault: 'pod' },
+  PodNotStandby: { status: 409, fault: 'pod' },
+  RuntimeMismatch: { status: 412, fault: 'pod' },
+  PodLost: { status: 502, fault: 'pod' },
+  CacheFull: { status: 507, fault: 'pod' },
+  DeadlineExceeded: { status: 504, fault: 'pod' },
+  Draining: { status: 503, fault: 'pod' },
+} as const satisfies Record<string, { status: number; fault: 'user' | 'pod' | 'store' }>;
+export type LoadErrorCode = keyof typeof LOAD_ERROR_CODES;
+
+/** What a node says about one pod. */
+export const podReportSchema = z.object({
+  podUid: podUidSchema,
+  epoch: z.string(),
+  state: agentStateSchema,
+  seq: z.int(),
+  claimId: z.string().optional(),
+  digest: z.string().optional(),
+  address: z.object({ host: z.string(), port: z.int() }).optional(),
+  inFlight: z.int(),
+  idleSinceUnixMs: z.number().optional(),
+  lastError: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type PodReport = z.output<typeof podReportSchema>;
+
+/**
+ * `GET /v1/events`: newline-delimited JSON, a SNAPSHOT first, then each change, a PING at least every 5 s.
+ * A pod is offered to claims from its report of state `standby` on, and never after a report of another state or epoch.
+ */
+export const nodeEventSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('SNAPSHOT'),
+    node: z.string(),
+    pods: z.array(podReportSchema),
+    digests: z.array(z.string()),
+  }),
+  z.object({ type: z.literal('POD'), pod: podReportSchema }),
+  z.object({ type: z.literal('POD_GONE'), podUid: podUidSchema }),
+  z.object({ type: z.literal('CACHED'), digest: z.string() }),
+  z.object({ type: z.literal('EVICTED'), digest: z.string() }),
+  z.object({ type: z.literal('PING') }),
+]);
+export type NodeEvent = z.output<typeof nodeEventSchema>;
+
+/** `POST /v1/status:batchGet` */
+export const batchStatusRequestSchema = z.strictObject({ podUids: z.array(podUidSchema).min(1).max(500) });
+export const batchStatusReplySchema = z.object({
+  items: z.array(z.object({ podUid: podUidSchema, found: z.boolean(), status: statusReplySchema.optional() })),
+});
+export type BatchStatusReply = z.output<typeof batchStatusReplySchema>;
+
+/** `POST /v1/kill:batch` */
+export const batchKillRequestSchema = z.strictObject({
+  items: z
+    .array(agentKillRequestSchema.extend({ podUid: podUidSchema }))
+    .min(1)
+    .max(500),
+});
+export const batchKillReplySchema = z.object({
+  items: z.array(
+    z.object({ podUid: podUidSchema, statusCode: z.int(), state: z.string(), message: z.string().optional() }),
+  ),
+});
+export type BatchKillReply = z.output<typeof batchKillReplySchema>;
+
+/** `GET /v1/cache` */
+export const cacheReplySchema = z.object({
+  usedBytes: z.int(),
+  limitBytes: z.int(),
+  entries: z.array(z.object({ digest: z.string(), sizeBytes: z.int(), inUse: z.int(), lastUsedUnixMs: z.number() })),
+});
+export type CacheReply = z.output<typeof cacheReplySchema>;

@@ -1,0 +1,15 @@
+/** The API group and every label and annotation that Warmpool writes. */
+export const API_GROUP = 'warmpool.dev';
+export const API_VERSION = 'v1alpha1';
+
+export const LABEL_POOL = 'warmpool.dev/pool';
+/** `standby` or `claimed`; changed exactly once in a pod's life, by the claim's conditional write. */
+export const LABEL_STATE = 'warmpool.dev/state';
+export const LABEL_CLAIM = 'warmpool.dev/claim';
+export const LABEL_TEMPLATE_HASH = 'warmpool.dev/template-hash';
+/** JSON of {@link ClaimRecord}: what a restarted operator needs to know about a claimed pod. Never holds an env value. */
+export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
+/** RFC 3339 time until which a released instance is kept for the same function and tenant. */
+export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
+
+export type PodState = 'standby' | 'claimed';

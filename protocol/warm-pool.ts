@@ -1,0 +1,230 @@
+import { z } from 'zod';
+
+/**
+ * WarmPool (`warmpool.dev/v1alpha1`). Written so that `generate/structural.ts` can turn it into a structural schema: no unions, no
+ * transforms, no look-around in patterns, every list and string bounded. Quantities follow Kubernetes.
+ */
+
+const quantity = z.string().max(32);
+
+/** The part of a pod template that Warmpool reads; the rest passes through to the pod unseen. */
+export const podTemplateSchema = z
+  .object({
+    metadata: z
+      .object({
+        labels: z.record(z.string(), z.string()).optional(),
+        annotations: z.record(z.string(), z.string()).optional(),
+      })
+      .optional(),
+    spec: z
+      .object({
+        containers: z
+          .array(
+            z
+              .object({
+                name: z.string().min(1).max(63),
+                image: z.string().max(512).optional(),
+                resources: z
+                  .object({
+                    requests: z.record(z.string(), quantity).optional(),
+                    limits: z.record(z.string(), quantity).optional(),
+                  })
+                  .optional(),
+              })
+              .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
+          )
+          .min(1)
+          .max(16)
+          .describe('The first container is the runtime; it must hold a runtime-agent.'),
+      })
+      .meta({ 'x-kubernetes-preserve-unknown-fields': true }),
+  })
+  .describe(
+    'Pod template: image, resources, scheduling. The operator adds volume, probes, security context and labels.',
+  );
+
+export const onEmptySchema = z.enum(['Wait', 'Cold', 'Reject']);
+
+export const warmPoolSpecSchema = z.object({
+  runtime: z
+    .object({
+      name: z
+        .string()
+        .min(1)
+        .max(32)
+        .regex(/^[a-z][a-z0-9-]*$/)
+        .describe('For example nodejs, python.'),
+      version: z
+        .string()
+        .min(1)
+        .max(32)
+        .regex(/^[0-9A-Za-z][0-9A-Za-z._-]*$/),
+    })
+    .describe('What this pool serves. Cannot be changed: make another pool.')
+    .meta({
+      'x-kubernetes-validations': [
+        { rule: 'self == oldSelf', message: 'runtime cannot be changed; make another pool' },
+      ],
+    }),
+  replicas: z.int().min(0).max(5000).default(1).describe('Standby pods wanted. Claimed pods do not count.'),
+  autoscaling: z
+    .object({
+      minReplicas: z.int().min(0).max(5000).default(0),
+      maxReplicas: z.int().min(1).max(5000),
+      targetHitRatioPercent: z.int().min(50).max(100).default(99),
+      scaleDownDelaySeconds: z.int().min(0).max(3600).default(60),
+    })
+    .meta({
+      'x-kubernetes-validations': [
+        { rule: 'self.minReplicas <= self.maxReplicas', message: 'minReplicas must not be above maxReplicas' },
+      ],
+    })
+    .optional(),
+  template: podTemplateSchema,
+  standby: z
+    .object({
+      preImport: z
+        .array(z.string().min(1).max(214))
+        .max(64)
+        .default([])
+        .describe('Modules that standby interpreters import before they are ready.'),
+      rehearse: z.boolean().default(true).describe('Run the load path once with a throw-away module before standby.'),
+      readySeconds: z
+        .int()
+        .min(1)
+        .max(3600)
+        .default(60)
+        .describe('A pod that is not standby this long after its creation is replaced.'),
+    })
+    .prefault({}),
+  claims: z
+    .object({
+      onEmpty: onEmptySchema.default('Wait').describe('What a claim does when nothing is standby.'),
+      queueLength: z.int().min(0).max(100_000).default(1000),
+      maxWaitSeconds: z.int().min(0).max(600).default(30),
+      ttlSecondsAfterReady: z
+        .int()
+        .min(0)
+        .max(604_800)
+        .default(0)
+        .describe('An instance lives at most this long; 0 = no limit.'),
+      idleTimeoutSeconds: z
+        .int()
+        .min(0)
+        .max(604_800)
+        .default(900)
+        .describe('An instance without requests for this long is deleted; 0 = never.'),
+    })
+    .prefault({}),
+  rollout: z
+    .object({
+      maxUnavailable: z
+        .int()
+        .min(1)
+        .max(5000)
+        .default(1)
+        .describe('Standby pods of an old template replaced at a time.'),
+      maxSurge: z.int().min(0).max(5000).default(0),
+      progressDeadlineSeconds: z.int().min(1).max(86_400).default(600),
+    })
+    .prefault({}),
+});
+export type WarmPoolSpec = z.output<typeof warmPoolSpecSchema>;
+
+/** metav1.Condition */
+export const conditionSchema = z.object({
+  type: z.string().min(1).max(316),
+  status: z.enum(['True', 'False', 'Unknown']),
+  reason: z.string().min(1).max(1024),
+  message: z.string().max(32_768),
+  observedGeneration: z.int().min(0).optional(),
+  lastTransitionTime: z.string().meta({ format: 'date-time' }),
+});
+export type Condition = z.output<typeof conditionSchema>;
+
+const conditionsSchema = z
+  .array(conditionSchema)
+  .max(16)
+  .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] });
+
+export const warmPoolStatusSchema = z.object({
+  observedGeneration: z.int().optional(),
+  replicas: z.int().optional().describe('Standby and booting pods.'),
+  readyReplicas: z.int().optional().describe('Standby pods that a claim can take now.'),
+  updatedReplicas: z.int().optional(),
+  updatedReadyReplicas: z.int().optional(),
+  claimedReplicas: z.int().optional(),
+  recommendedReplicas: z.int().optional(),
+  selector: z.string().optional().describe('Of standby pods, for the scale subresource.'),
+  conditions: conditionsSchema.optional(),
+});
+export type WarmPoolStatus = z.output<typeof warmPoolStatusSchema>;
+
+const objectMetaSchema = z.looseObject({
+  name: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be 1 to 63 lower-case letters, digits or "-"'),
+  namespace: z.string().optional(),
+});
+
+/** A whole object as a person writes it in YAML: defaults filled in, unknown fields refused where the apiserver would warn. */
+export const warmPoolManifestSchema = z.object({
+  apiVersion: z.literal('warmpool.dev/v1alpha1'),
+  kind: z.literal('WarmPool'),
+  metadata: objectMetaSchema,
+  spec: warmPoolSpecSchema,
+});
+
+/** A claim as an object: created by a person or a controller, ends in the same code as the claim API. */
+export const warmPoolClaimSpecSchema = z
+  .object({
+    poolName: z.string().min(1).max(63),
+    function: z.object({
+      name: z.string().min(1).max(253),
+      version: z.string().min(1).max(128),
+      tenant: z.string().min(1).max(63),
+    }),
+    code: z
+      .object({
+        url: z.string().max(2048).optional(),
+        key: z.string().max(1024).optional(),
+        digest: z
+          .string()
+          .max(71)
+          .regex(/^sha256:[0-9a-f]{64}$/),
+        format: z.enum(['tar', 'tar.gz', 'tar.zst', 'zip', 'file']),
+        fileName: z.string().max(128).optional(),
+      })
+      .meta({
+        'x-kubernetes-validations': [
+          { rule: 'has(self.url) != has(self.key)', message: 'exactly one of url and key must be given' },
+        ],
+      }),
+    kind: z.enum(['handler', 'http']).default('handler'),
+    handler: z.string().min(1).max(256),
+    envFrom: z
+      .array(z.object({ secretName: z.string().min(1).max(253) }))
+      .max(16)
+      .default([])
+      .describe('Secrets of the same namespace whose keys become env. Values are never written into this object.'),
+    service: z.record(z.string(), z.string().max(1024)).optional(),
+    requestTimeoutMs: z.int().min(1).max(900_000).default(30_000),
+    initTimeoutMs: z.int().min(1).max(300_000).default(10_000),
+    deadlineSeconds: z.int().min(1).max(600).default(30),
+    ttlSeconds: z.int().min(0).max(604_800).optional(),
+    idleTimeoutSeconds: z.int().min(0).max(604_800).optional(),
+  })
+  .meta({
+    'x-kubernetes-validations': [{ rule: 'self == oldSelf', message: 'a claim cannot be changed; make another' }],
+  });
+export type WarmPoolClaimSpec = z.output<typeof warmPoolClaimSpecSchema>;
+
+export const warmPoolClaimStatusSchema = z.object({
+  phase: z.enum(['Queued', 'Loading', 'Ready', 'Failed', 'Released']).optional(),
+  podName: z.string().optional(),
+  podUid: z.string().optional(),
+  nodeName: z.string().optional(),
+  address: z.string().optional(),
+  source: z.enum(['standby', 'reused', 'cold']).optional(),
+  readyAt: z.string().meta({ format: 'date-time' }).optional(),
+  conditions: conditionsSchema.optional(),
+});
+export type WarmPoolClaimStatus = z.output<typeof warmPoolClaimStatusSchema>;

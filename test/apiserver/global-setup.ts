@@ -1,0 +1,85 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Agent, request } from 'undici';
+import type { TestProject } from 'vitest/node';
+import { parseAllDocuments } from 'yaml';
+import { findOrBuild } from './binaries.ts';
+import { type ControlPlaneAccess, startControlPlane } from './control-plane.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Undefined when the tier has to be skipped on this machine. */
+    apiserver: (ControlPlaneAccess & { etcdUrl: string; apiserverBinary: string }) | undefined;
+  }
+}
+
+const CRDS_FOLDER = join(import.meta.dirname, '../../crds');
+const ESTABLISHED_LIMIT_MS = 30_000;
+
+/** One control plane for the whole tier; each test file works in namespaces of its own. */
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const [etcd, apiserver] = [await findOrBuild('etcd', process.env), await findOrBuild('kube-apiserver', process.env)];
+  if ('missing' in etcd || 'missing' in apiserver) {
+    const missing = [etcd, apiserver].flatMap((binary) => ('missing' in binary ? [binary.missing] : [])).join('; ');
+    process.stdout.write(`skipped: apiserver tier: ${missing}\n`);
+    project.provide('apiserver', undefined);
+    return undefined;
+  }
+  const controlPlane = await startControlPlane({ etcd: etcd.path, apiserver: apiserver.path });
+  try {
+    await applyDefinitions(controlPlane);
+  } catch (error) {
+    await controlPlane.stop({ keepLogs: true });
+    throw error;
+  }
+  const { url, token, caPem, etcdUrl } = controlPlane;
+  project.provide('apiserver', { url, token, caPem, etcdUrl, apiserverBinary: apiserver.path });
+  return () => controlPlane.stop();
+}
+
+async function applyDefinitions({ url, token, caPem }: ControlPlaneAccess): Promise<void> {
+  const dispatcher = new Agent({ connect: { ca: caPem } });
+  const send = async (
+    method: 'GET' | 'POST',
+    path: string,
+    body?: unknown,
+  ): Promise<{ status: number; text: string }> => {
+    const answer = await request(`${url}${path}`, {
+      dispatcher,
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: body === undefined ? null : JSON.stringify(body),
+    });
+    return { status: answer.statusCode, text: await answer.body.text() };
+  };
+  try {
+    const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
+    for (const file of files) {
+      for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
+        const definition = document.toJS() as Definition;
+        const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+        const created = await send('POST', path, definition);
+        if (created.status !== 201) throw new Error(`${file} was refused: ${created.text}`);
+        const { group, names, versions } = definition.spec;
+        await until(`${file} to be served`, async () => {
+          const { status } = await send('GET', `/apis/${group}/${versions[0]?.name}/${names.plural}`);
+          return status === 200;
+        });
+      }
+    }
+  } finally {
+    await dispatcher.close();
+  }
+}
+
+interface Definition {
+  spec: { group: string; names: { plural: string }; versions: { name: string }[] };
+}
+
+async function until(what: string, isTrue: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + ESTABLISHED_LIMIT_MS;
+  while (!(await isTrue())) {
+    if (Date.now() > deadline) throw new Error(`waited ${ESTABLISHED_LIMIT_MS} ms for ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
