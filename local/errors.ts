@@ -5,6 +5,9 @@ const EXIT_STATUS = {
   SocketPathTooLong: 2,
   FunctionLinkUnsupported: 2,
   ReaperUnavailable: 1,
+  HostAgentUnavailable: 1,
+  PortInUse: 1,
+  DemoFailed: 1,
   NoFreePort: 1,
 } as const;
 export type LocalErrorCode = keyof typeof EXIT_STATUS;

@@ -26,7 +26,10 @@ export class PoolFilesError extends LocalError {
 
   constructor(problems: readonly SourceProblem[]) {
     const subject = problems.length === 1 ? 'A pool file is wrong' : `The pool files have ${problems.length} problems`;
-    super('PoolFilesInvalid', [`${subject}:`, ...problems.map((each) => `  ${describeSourceProblem(each)}`)].join('\n'));
+    super(
+      'PoolFilesInvalid',
+      [`${subject}:`, ...problems.map((each) => `  ${describeSourceProblem(each)}`)].join('\n'),
+    );
     this.problems = problems;
   }
 }

@@ -24,7 +24,7 @@ export function schemaProblems(file: string, document: SourceDocument, schema: z
       message: (problem?.message ?? issue.message) + quotingHint(issue, valueAt(document.value, path)),
     });
   }
-  return problems;
+  return problems.sort((a, b) => a.line - b.line || a.column - b.column);
 }
 
 /** `version: 24` is a number in YAML: the commonest mistake in these files deserves the cure. */
@@ -53,7 +53,7 @@ function unknownFields(schema: unknown, value: unknown, path: FieldPath = []): U
   if (inner instanceof z.ZodArray && Array.isArray(value)) {
     return value.flatMap((item, index) => unknownFields(inner.element, item, [...path, index]));
   }
-  if (!(inner instanceof z.ZodObject) || typeof value !== 'object' || value === null) return [];
+  if (!(inner instanceof z.ZodObject) || typeof value !== 'object' || value === null || Array.isArray(value)) return [];
   const known = inner.shape as Record<string, unknown>;
   const isOpen = passesUnknown || inner.def.catchall instanceof z.ZodUnknown;
   return Object.entries(value).flatMap(([key, field]) => {
@@ -90,9 +90,9 @@ export function nearestName(name: string, known: readonly string[]): string | un
 
 function editDistance(from: string, to: string): number {
   let row = Array.from({ length: to.length + 1 }, (_, index) => index);
-  for (const [i, letter] of [...from].entries()) {
+  for (const [i, letter] of from.split('').entries()) {
     const next = [i + 1];
-    for (const [j, other] of [...to].entries()) {
+    for (const [j, other] of to.split('').entries()) {
       const substituted = (row[j] ?? 0) + (letter === other ? 0 : 1);
       next.push(Math.min(substituted, (row[j + 1] ?? 0) + 1, (next[j] ?? 0) + 1));
     }

@@ -13,7 +13,9 @@ const configSchema = z.object({
   'metrics-bind-address': address,
   'leader-elect': z.boolean(),
   'leader-election-namespace': z.string().min(1),
-  'host-agent': z.array(z.string().regex(/^[^=]+=(unix:\/|https?:\/\/).+$/, 'must be <node>=unix:/path or <node>=http(s)://host:port')),
+  'host-agent': z.array(
+    z.string().regex(/^[^=]+=(unix:\/|https?:\/\/).+$/, 'must be <node>=unix:/path or <node>=http(s)://host:port'),
+  ),
   'grant-key-file': z.string().min(1),
   'log-level': z.enum(['debug', 'info', 'warn', 'error', 'silent']),
   'drain-seconds': z.coerce.number().int().min(0).max(300),
@@ -59,14 +61,18 @@ export function readConfig(argv: string[], env: NodeJS.ProcessEnv): OperatorConf
     },
   });
   const parsed = configSchema.safeParse(values);
-  if (!parsed.success) throw new Error(parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'));
+  if (!parsed.success)
+    throw new Error(parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'));
   const config = parsed.data;
   return {
     kubeconfig: config.kubeconfig ?? env['KUBECONFIG'],
     listen: splitAddress(config.listen),
     metricsListen: splitAddress(config['metrics-bind-address']),
     leaseNamespace: config['leader-elect'] ? config['leader-election-namespace'] : undefined,
-    hostAgents: config['host-agent'].map((text) => ({ node: text.slice(0, text.indexOf('=')), endpoint: text.slice(text.indexOf('=') + 1) })),
+    hostAgents: config['host-agent'].map((text) => ({
+      node: text.slice(0, text.indexOf('=')),
+      endpoint: text.slice(text.indexOf('=') + 1),
+    })),
     grantKey: readKey(config['grant-key-file']),
     logLevel: config['log-level'],
     drainMs: config['drain-seconds'] * 1000,
@@ -81,6 +87,7 @@ function splitAddress(text: string): { host: string; port: number } {
 
 function readKey(file: string): Buffer {
   const key = readFileSync(file);
-  if (key.length < 32) throw new Error(`--grant-key-file ${file}: a key of at least 32 bytes is needed, this one has ${key.length}`);
+  if (key.length < 32)
+    throw new Error(`--grant-key-file ${file}: a key of at least 32 bytes is needed, this one has ${key.length}`);
   return key;
 }

@@ -18,7 +18,11 @@ export class FreshLists {
   /** Rejects with the signal's reason, or when the lists are not there in time. */
   async next(signal: AbortSignal, clock: Clock, timeoutMs: number): Promise<void> {
     using scope = new AbortScope(signal);
-    scope.abortAfter(clock, timeoutMs, () => new Error(`the apiserver did not list ${[...this.#waiting.keys()].join(', ')} within ${timeoutMs} ms`));
+    scope.abortAfter(
+      clock,
+      timeoutMs,
+      () => new Error(`the apiserver did not list ${[...this.#waiting.keys()].join(', ')} within ${timeoutMs} ms`),
+    );
     const lists = [...this.#reflectors].map(([name, reflector]) => {
       const waiting = Promise.withResolvers<void>();
       this.#waiting.set(name, waiting);

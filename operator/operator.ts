@@ -35,6 +35,7 @@ export interface OperatorDeps {
   log: Log;
   metrics: Metrics;
   observeClaim(sample: ClaimSample): void;
+  onLoading?: (underWay: number) => void;
   randomHex(bytes: number): string;
 }
 
@@ -84,13 +85,28 @@ export class Operator {
     this.#claimObjects = new ObjectStore<WarmPoolClaim>({ onError });
     this.ledger = new ClaimLedger(clock);
     this.#expectations = new Expectations(clock);
-    this.#events = new EventRecorder({ client: kube, clock, random, log, metrics }, { controller: 'warmpool-operator', instance: options.identity });
+    this.#events = new EventRecorder(
+      { client: kube, clock, random, log, metrics },
+      { controller: 'warmpool-operator', instance: options.identity },
+    );
 
     const { pods, pools, nodes, ledger } = this;
     const servingTerm = (): number | undefined => this.#servingTerm?.();
     this.inventory = new Inventory({ clock, pods, pools, nodes });
     this.retirement = new Retirement({ clock, random, kube, hostAgents, nodes, index: this.inventory.index, log });
-    const shared = { clock, kube, hostAgents, nodes, pods, pools, ledger, inventory: this.inventory, retirement: this.retirement, log, servingTerm };
+    const shared = {
+      clock,
+      kube,
+      hostAgents,
+      nodes,
+      pods,
+      pools,
+      ledger,
+      inventory: this.inventory,
+      retirement: this.retirement,
+      log,
+      servingTerm,
+    };
     const idle = new IdleReuse(shared);
     this.claims = new ClaimService({
       ...shared,
@@ -99,11 +115,18 @@ export class Operator {
       processKey: Buffer.from(deps.randomHex(32), 'hex'),
       randomHex: deps.randomHex,
       observe: deps.observeClaim,
+      onLoading: deps.onLoading,
     });
     this.queries = new ClaimQueries(shared);
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
     this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });
-    this.#warmPoolClaims = new WarmPoolClaimController({ clock, kube, claimObjects: this.#claimObjects, claims: this.claims, ledger });
+    this.#warmPoolClaims = new WarmPoolClaimController({
+      clock,
+      kube,
+      claimObjects: this.#claimObjects,
+      claims: this.claims,
+      ledger,
+    });
     this.#watchExpectations();
   }
 
@@ -171,12 +194,19 @@ export class Operator {
   }
 
   async #runControllers(signal: AbortSignal): Promise<void> {
-    const pools = this.#controller('warmpool', 4, async (key, context) => this.#warmPools.reconcile(key, context.signal));
+    const pools = this.#controller('warmpool', 4, async (key, context) =>
+      this.#warmPools.reconcile(key, context.signal),
+    );
     const instances = this.#controller('instance', 16, async (key) => {
       const pod = this.pods.getByKey(key);
       return pod === undefined ? undefined : this.#keeper.reconcile(pod);
     });
-    const claimObjects = this.#controller('warmpoolclaim', 16, async (key, context) => this.#warmPoolClaims.reconcile(key, context.signal), CLAIM_OBJECT_TIMEOUT_MS);
+    const claimObjects = this.#controller(
+      'warmpoolclaim',
+      16,
+      async (key, context) => this.#warmPoolClaims.reconcile(key, context.signal),
+      CLAIM_OBJECT_TIMEOUT_MS,
+    );
 
     const stops = [
       this.pools.onChange((before, after) => enqueue(pools, after ?? before)),
@@ -205,7 +235,12 @@ export class Operator {
     for (const stop of stops) stop();
   }
 
-  #controller(name: string, concurrency: number, reconcile: (key: string, context: { signal: AbortSignal }) => Promise<number | undefined | void>, reconcileTimeoutMs = 60_000): Controller {
+  #controller(
+    name: string,
+    concurrency: number,
+    reconcile: (key: string, context: { signal: AbortSignal }) => Promise<number | undefined | void>,
+    reconcileTimeoutMs = 60_000,
+  ): Controller {
     const options = { name, concurrency, reconcileTimeoutMs };
     return new Controller(this.#deps, {
       ...options,
@@ -213,7 +248,12 @@ export class Operator {
     });
   }
 
-  #reflect<T extends KubeObject>(resource: Resource, store: ObjectStore<T>, signal: AbortSignal, labelSelector?: string): Promise<void> {
+  #reflect<T extends KubeObject>(
+    resource: Resource,
+    store: ObjectStore<T>,
+    signal: AbortSignal,
+    labelSelector?: string,
+  ): Promise<void> {
     const { kube: client, clock, random, log } = this.#deps;
     const reflector = new Reflector<T>(
       {
@@ -223,7 +263,11 @@ export class Operator {
         store,
         report: (event) => {
           if (event.type === 'listed') this.#lists.listed(resource.plural);
-          else log.warn({ resource: resource.plural, ...event, ...('error' in event && { err: event.error }) }, 'watching the apiserver');
+          else
+            log.warn(
+              { resource: resource.plural, ...event, ...('error' in event && { err: event.error }) },
+              'watching the apiserver',
+            );
         },
       },
       { resource, ...(labelSelector !== undefined && { labelSelector }) },
@@ -235,7 +279,8 @@ export class Operator {
   async #nodesHeard(signal: AbortSignal): Promise<void> {
     const { clock } = this.#deps;
     const untilMs = clock.monotonic() + NODES_GRACE_MS;
-    while (this.nodes.heardNodes < this.#options.nodes.length && clock.monotonic() < untilMs) await sleep(clock, 20, signal);
+    while (this.nodes.heardNodes < this.#options.nodes.length && clock.monotonic() < untilMs)
+      await sleep(clock, 20, signal);
   }
 
   #watchExpectations(): void {
@@ -244,7 +289,8 @@ export class Operator {
       if (pod === undefined) return;
       const uid = pod.metadata.uid as PodUid;
       if (before === undefined) this.#expectations.creationObserved(poolKeyOf(pod), uid);
-      if (after === undefined || isTerminating(after) || !isStandbyLabelled(after)) this.#expectations.deletionObserved(poolKeyOf(pod), uid);
+      if (after === undefined || isTerminating(after) || !isStandbyLabelled(after))
+        this.#expectations.deletionObserved(poolKeyOf(pod), uid);
     });
   }
 }

@@ -13,6 +13,10 @@ export type Digest = Brand<string, 'Digest'>;
 const dnsLabel = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 const dnsLabelMessage = 'must be 1 to 63 lower-case letters, digits or "-", starting and ending with a letter or digit';
 
+/** For enums: zod words a missing one like a wrong one. Undefined leaves its own message. */
+const requiredWhenMissing = (issue: { input?: unknown }): string | undefined =>
+  issue.input === undefined ? 'is required' : undefined;
+
 export const claimIdSchema = z
   .string()
   .regex(dnsLabel, dnsLabelMessage)
@@ -65,7 +69,7 @@ export type Runtime = z.output<typeof runtimeSchema>;
 /**
  * `handler`: an exported function, called once per request. `http`: a module that starts its own server on `$PORT`.
  */
-export const functionKindSchema = z.enum(['handler', 'http']);
+export const functionKindSchema = z.enum(['handler', 'http'], { error: requiredWhenMissing });
 export type FunctionKind = z.output<typeof functionKindSchema>;
 
 /** For kind `handler` `<module>.<export>` (`index.handler`, `src/main.run`); for kind `http` the module's file (`server.js`). */
@@ -104,7 +108,7 @@ export const serviceMetadataSchema = z
   )
   .refine((service) => Object.keys(service).length <= 64, 'must not hold more than 64 entries');
 
-export const codeFormatSchema = z.enum(['tar', 'tar.gz', 'tar.zst', 'zip', 'file']);
+export const codeFormatSchema = z.enum(['tar', 'tar.gz', 'tar.zst', 'zip', 'file'], { error: requiredWhenMissing });
 export type CodeFormat = z.output<typeof codeFormatSchema>;
 
 /** Where code is and what its bytes must hash to. Exactly one of `url` and `key` (an object of the default store). */

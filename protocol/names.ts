@@ -3,13 +3,18 @@ export const API_GROUP = 'warmpool.dev';
 export const API_VERSION = 'v1alpha1';
 
 export const LABEL_POOL = 'warmpool.dev/pool';
-/** `standby` or `claimed`; changed exactly once in a pod's life, by the claim's conditional write. */
+/**
+ * `standby`, `claimed` or `retired` (a standby pod that the pool removes). Changed exactly once in a pod's life, by a conditional write
+ * that only succeeds on a standby pod: so a pod has one claim at most, and none that the pool removes.
+ */
 export const LABEL_STATE = 'warmpool.dev/state';
 export const LABEL_CLAIM = 'warmpool.dev/claim';
 export const LABEL_TEMPLATE_HASH = 'warmpool.dev/template-hash';
 /** JSON of {@link ClaimRecord}: what a restarted operator needs to know about a claimed pod. Never holds an env value. */
 export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
+/** `name/version`, for people. */
+export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
 
-export type PodState = 'standby' | 'claimed';
+export type PodState = 'standby' | 'claimed' | 'retired';

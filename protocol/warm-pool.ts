@@ -205,7 +205,7 @@ export const warmPoolClaimSpecSchema = z
       .max(16)
       .default([])
       .describe('Secrets of the same namespace whose keys become env. Values are never written into this object.'),
-    service: z.record(z.string(), z.string().max(1024)).optional(),
+    service: z.record(z.string(), z.string().max(1024)).meta({ maxProperties: 64 }).optional(),
     requestTimeoutMs: z.int().min(1).max(900_000).default(30_000),
     initTimeoutMs: z.int().min(1).max(300_000).default(10_000),
     deadlineSeconds: z.int().min(1).max(600).default(30),

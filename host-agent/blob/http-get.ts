@@ -53,7 +53,8 @@ export async function getWithRetries(
       why = describeNetworkError(error);
       cause = error;
     }
-    if (attempt + 1 >= MAX_ATTEMPTS) throw hostError.storeUnreachable(endpoint, `${why} (${MAX_ATTEMPTS} tries)`, cause);
+    if (attempt + 1 >= MAX_ATTEMPTS)
+      throw hostError.storeUnreachable(endpoint, `${why} (${MAX_ATTEMPTS} tries)`, cause);
     await deps.clock.sleep(backoffMs(attempt, RETRY_BASE_MS, RETRY_LIMIT_MS, deps.random), signal);
   }
 }
@@ -86,7 +87,7 @@ async function* readBody(
 /** By code only: messages of network errors may hold the URL with its query. */
 function describeNetworkError(error: unknown): string {
   const { code, errors } = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] };
-  switch (code ?? errors?.[0]?.code) {
+  switch (code ?? errors?.[0]?.code ?? '') {
     case 'ECONNREFUSED':
       return 'the connection is refused';
     case 'ENOTFOUND':

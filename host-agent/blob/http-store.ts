@@ -65,7 +65,7 @@ function basicAuthorization(url: URL): string {
 }
 
 function followed(from: URL, location: string | string[] | undefined): URL {
-  if (typeof location !== 'string' || !URL.canParse(location, from)) {
+  if (typeof location !== 'string' || !URL.canParse(location, from.href)) {
     throw hostError.storeUnreachable(from.origin, 'it redirects to nowhere');
   }
   const to = new URL(location, from);

@@ -21,11 +21,11 @@ export interface CodeCacheDeps {
   unpacker: Unpacker;
   clock: Clock;
   /** Told about each digest that comes and goes. */
-  onCached(digest: string): void;
-  onEvicted(digest: string): void;
-  onFetched(timings: FetchTimings): void;
+  onCached: (digest: string) => void;
+  onEvicted: (digest: string) => void;
+  onFetched: (timings: FetchTimings) => void;
   /** Something in the background failed; the cache itself is still right. */
-  onProblem(error: unknown): void;
+  onProblem: (error: unknown) => void;
 }
 
 export interface CodeCacheOptions {
@@ -62,19 +62,17 @@ export class CodeCache {
     this.#queue = new PQueue({ concurrency: options.fetchConcurrency });
   }
 
-  /** `pins`: what pods that outlived the last process have in use. */
-  static async open(
-    deps: CodeCacheDeps,
-    options: CodeCacheOptions,
-    pins: Iterable<{ treePath: string; podUid: PodUid }>,
-  ): Promise<CodeCache> {
+  /** Evicts nothing yet: first the pods that outlived the last process have to say what they use ({@link adoptPin}). */
+  static async open(deps: CodeCacheDeps, options: CodeCacheOptions): Promise<CodeCache> {
     const cache = new CodeCache(deps, options);
-    for (const { treePath, podUid } of pins) cache.adoptPin(treePath, podUid);
-    const found = await deps.folder.list();
     // oldest first, so that the order of use is what it was
-    for (const entry of found) cache.#index.add(entry);
-    cache.#removeEvicted(cache.#index.shrinkTo(options.limitBytes));
+    for (const entry of await deps.folder.list()) cache.#index.add(entry);
     return cache;
+  }
+
+  /** The limit may have become smaller since the last process. */
+  trim(): void {
+    this.#removeEvicted(this.#index.shrinkTo(this.#index.limitBytes));
   }
 
   /** The hot path: no disk, no promise. Pins the entry for the pod when it is there. */

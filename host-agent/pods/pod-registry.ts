@@ -15,11 +15,11 @@ const STATUS_CONCURRENCY = 16;
 
 export interface PodRegistryDeps {
   clock: Clock;
-  onReport(report: PodReport): void;
-  onGone(podUid: PodUid): void;
+  onReport: (report: PodReport) => void;
+  onGone: (podUid: PodUid) => void;
   /** A pod that already has code was found: after a restart of this program. */
-  onDelivered(podUid: PodUid, treePath: string): void;
-  onProblem(error: unknown): void;
+  onDelivered: (podUid: PodUid, treePath: string) => void;
+  onProblem: (error: unknown) => void;
 }
 
 /**

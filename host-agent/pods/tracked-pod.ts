@@ -1,4 +1,4 @@
-import type { Digest, PodUid } from '@warmpool/protocol/fields.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
 import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import type { Clock } from '../clock.ts';
@@ -13,7 +13,7 @@ const FIRST_CONTACT_DELAYS_MS = [0, 2, 5, 10, 25, 50, 100, 250, 500];
 
 export interface TrackedPodDeps {
   clock: Clock;
-  onReport(report: PodReport): void;
+  onReport: (report: PodReport) => void;
 }
 
 /**
@@ -31,6 +31,7 @@ export class TrackedPod {
   #claim: { epoch: string; claimId: string } | undefined;
   #isMeeting = false;
   #isRefreshing = false;
+  #wantsRefresh = false;
   #isClosed = false;
 
   constructor(deps: TrackedPodDeps, folder: PodFolder, file: PodFile) {
@@ -38,7 +39,8 @@ export class TrackedPod {
     this.podUid = file.podUid;
     this.folder = folder;
     this.file = file;
-    this.#client = new AgentClient(folder, () => void this.#checkIsAlive());
+    // asking opens a new connection, so an agent that only closed an idle one has an open one again
+    this.#client = new AgentClient(folder, () => void this.refresh());
   }
 
   get report(): PodReport | undefined {
@@ -74,12 +76,15 @@ export class TrackedPod {
 
   /** Asks for the state again. Silence is not death: user code may be blocking the agent. */
   async refresh(): Promise<void> {
-    if (this.#isRefreshing || this.isFinal || this.#isClosed) return;
+    // a connection that closes while an answer is awaited is a reason to ask once more
+    this.#wantsRefresh = true;
+    if (this.#isRefreshing) return;
     this.#isRefreshing = true;
     try {
-      this.#accept(await this.#client.status(STATUS_TIMEOUT_MS));
-    } catch (error) {
-      if (isNeverSent(error)) await this.fail('the process has ended');
+      while (this.#wantsRefresh && !this.isFinal && !this.#isClosed) {
+        this.#wantsRefresh = false;
+        await this.#askStatus();
+      }
     } finally {
       this.#isRefreshing = false;
     }
@@ -92,7 +97,8 @@ export class TrackedPod {
   beginLoad(epoch: string, claimId: string): void {
     const report = this.#report;
     if (report === undefined) throw hostError.podNotStandby(this.podUid, 'its agent has not reported yet');
-    if (report.epoch !== epoch) throw hostError.podNotStandby(this.podUid, 'its process is not the one that was granted');
+    if (report.epoch !== epoch)
+      throw hostError.podNotStandby(this.podUid, 'its process is not the one that was granted');
     const owner = this.#claim?.epoch === epoch ? this.#claim.claimId : report.claimId;
     if (owner !== undefined && owner !== claimId) throw hostError.podNotStandby(this.podUid, 'another claim has it');
     if (this.isFinal || (owner === undefined && report.state !== 'standby')) {
@@ -133,9 +139,12 @@ export class TrackedPod {
     await this.#client.close();
   }
 
-  async #checkIsAlive(): Promise<void> {
-    // asking opens a new connection, so a pod that only closed an idle one has an open one again
-    await this.refresh();
+  async #askStatus(): Promise<void> {
+    try {
+      this.#accept(await this.#client.status(STATUS_TIMEOUT_MS));
+    } catch (error) {
+      if (isNeverSent(error)) await this.fail('the process has ended');
+    }
   }
 
   #accept(status: StatusReply): void {
@@ -148,7 +157,7 @@ export class TrackedPod {
       seq: status.seq,
       inFlight: status.inFlight,
       ...(status.claimId === undefined ? {} : { claimId: status.claimId }),
-      ...(status.digest === undefined ? {} : { digest: status.digest as Digest }),
+      ...(status.digest === undefined ? {} : { digest: status.digest }),
       ...(status.claimId === undefined ? {} : { address: { host, port: status.port ?? port } }),
       ...(status.idleSinceUnixMs === undefined ? {} : { idleSinceUnixMs: status.idleSinceUnixMs }),
       ...(status.lastError === undefined ? {} : { lastError: status.lastError }),

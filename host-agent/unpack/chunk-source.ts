@@ -13,6 +13,7 @@ export class HashedSource implements ChunkSource {
   readonly #limits: UnpackLimits;
   readonly #hash = createHash('sha256');
   #readBytes = 0;
+  #digest: string | undefined;
 
   constructor(source: ChunkSource, limits: UnpackLimits) {
     this.#source = source;
@@ -36,8 +37,11 @@ export class HashedSource implements ChunkSource {
 
   /** Reads what is left, then tells the digest of everything. */
   async digest(): Promise<string> {
-    while ((await this.next()) !== undefined);
-    return `sha256:${this.#hash.digest('hex')}`;
+    if (this.#digest === undefined) {
+      while ((await this.next()) !== undefined);
+      this.#digest = `sha256:${this.#hash.digest('hex')}`;
+    }
+    return this.#digest;
   }
 }
 

@@ -22,9 +22,7 @@ export async function* decompress(
     return;
   }
   const codec =
-    format === 'tar.gz'
-      ? createGunzip({ chunkSize: CHUNK_BYTES })
-      : createZstdDecompress({ chunkSize: CHUNK_BYTES });
+    format === 'tar.gz' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES });
   const limitBytes = limits.maxUnpackedBytes + limits.maxEntries * HEADER_BYTES_PER_ENTRY;
   let unpackedBytes = 0;
   const feeding = pipeline(Readable.from(chunksOf(source), { objectMode: false, highWaterMark: CHUNK_BYTES }), codec);
@@ -43,7 +41,8 @@ export async function* decompress(
   } catch (error) {
     throw isHostError(error) ? error : translate(error, format);
   }
-  if (codec.bytesWritten < source.readBytes) throw hostError.badArchive(`has data after the end of its ${format} stream`);
+  if (codec.bytesWritten < source.readBytes)
+    throw hostError.badArchive(`has data after the end of its ${format} stream`);
 }
 
 function translate(error: unknown, format: string): unknown {

@@ -57,7 +57,7 @@ export class TreeWriter implements TreeSink {
     const file = this.#openFile();
     file.leftBytes -= bytes.length;
     if (file.leftBytes < 0) throw hostError.badEntry(file.name, 'is larger than its header says');
-    for (let written = 0; written < bytes.length; ) {
+    for (let written = 0; written < bytes.length;) {
       written += onDisk(file.name, () => writeSync(file.fd, bytes, written));
     }
   }
@@ -98,7 +98,7 @@ export class TreeWriter implements TreeSink {
 
   /** Makes the folders read-only, children first; returns what the tree takes on disk. */
   finish(): { diskBytes: number; contentBytes: number; entryCount: number } {
-    for (const [name, kind] of [...this.#kinds].reverse()) {
+    for (const [name, kind] of [...this.#kinds].toReversed()) {
       if (kind === 'folder') chmodSync(`${this.#root}/${name}`, 0o555);
     }
     chmodSync(this.#root, 0o555);

@@ -86,7 +86,7 @@ async function spool(source: HashedSource, path: string): Promise<void> {
   try {
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
       const bytes = chunk;
-      for (let written = 0; written < bytes.length; ) written += onDisk('', () => writeSync(fd, bytes, written));
+      for (let written = 0; written < bytes.length;) written += onDisk('', () => writeSync(fd, bytes, written));
     }
   } finally {
     closeSync(fd);

@@ -9,14 +9,14 @@ const WINDOW_BYTES = 4 * 1024 * 1024;
 const WORKER_HEAP_MIB = 256;
 
 /**
- * Hands jobs to one thread, which starts with the first job and is kept. Hashing, decompressing and writing are synchronous
+ * Hands jobs to one thread, which is started once and kept (and replaced if it dies). Hashing, decompressing and writing are synchronous
  * there, so this process's event loop stays free for loads. Jobs take turns chunk by chunk.
  */
 export class Unpacker {
   #worker: Worker | undefined;
   readonly #crashListeners = new Set<(error: Error) => void>();
 
-  /** Starts the thread while the first byte is still on its way. */
+  /** Starts the thread if it is not there: before the first job, or while its first byte is still on its way. */
   warmUp(): void {
     this.#runningWorker();
   }
@@ -55,7 +55,7 @@ export class Unpacker {
       if (!isOver) onReceived();
       return await outcome.promise;
     } catch (error) {
-      if (!isOver) port.postMessage({ type: 'abort' } satisfies FeedMessage);
+      if (!isOver) port.postMessage({ type: 'abort' } satisfies FeedMessage, []);
       // the folder is the thread's until it has answered
       await outcome.promise.catch(() => {});
       throw error;
@@ -105,7 +105,7 @@ async function feed(
     port.postMessage({ type: 'chunk', bytes } satisfies FeedMessage, [bytes.buffer]);
   }
   signal.throwIfAborted();
-  port.postMessage({ type: 'end' } satisfies FeedMessage);
+  port.postMessage({ type: 'end' } satisfies FeedMessage, []);
 }
 
 /** Lets one sender wait until the reader has caught up. */

@@ -75,7 +75,8 @@ function kindOf(name: string, mode: number): 'file' | 'folder' | 'link' {
 
 function readWhole(fd: number, entry: Entry): Buffer {
   const header = readAt(fd, entry, entry.relativeOffsetOfLocalHeader, LOCAL_HEADER_BYTES);
-  if (header.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE) throw hostError.badEntry(entry.fileName, 'has no local header');
+  if (header.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE)
+    throw hostError.badEntry(entry.fileName, 'has no local header');
   const start =
     entry.relativeOffsetOfLocalHeader + LOCAL_HEADER_BYTES + header.readUInt16LE(26) + header.readUInt16LE(28);
   const packed = readAt(fd, entry, start, entry.compressedSize);
@@ -117,9 +118,10 @@ function checkCrc(entry: Entry, actual: number): void {
 
 function readAt(fd: number, entry: Entry, position: number, length: number): Buffer {
   const buffer = Buffer.allocUnsafe(length);
-  for (let read = 0; read < length; ) {
+  for (let read = 0; read < length;) {
     const count = readSync(fd, buffer, read, length - read, position + read);
-    if (count === 0) throw hostError.badEntry(entry.fileName, 'lies outside of the archive: it is truncated or damaged');
+    if (count === 0)
+      throw hostError.badEntry(entry.fileName, 'lies outside of the archive: it is truncated or damaged');
     read += count;
   }
   return buffer;
@@ -128,7 +130,12 @@ function readAt(fd: number, entry: Entry, position: number, length: number): Buf
 function openZip(fd: number): Promise<ZipFile> {
   const { promise, resolve, reject } = Promise.withResolvers<ZipFile>();
   fromFd(fd, { lazyEntries: true, autoClose: false }, (error, zip) => {
-    if (error) reject(isSystemError(error) ? error : hostError.badArchive(`is damaged or not a zip archive (${error.message})`, error));
+    if (error)
+      reject(
+        isSystemError(error)
+          ? error
+          : hostError.badArchive(`is damaged or not a zip archive (${error.message})`, error),
+      );
     else resolve(zip);
   });
   return promise;

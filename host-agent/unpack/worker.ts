@@ -26,7 +26,7 @@ class PortChunks implements ChunkSource {
     const message = this.#arrived.shift();
     switch (message?.type) {
       case 'chunk':
-        this.#port.postMessage({ type: 'read', bytes: message.bytes.length } satisfies AnswerMessage);
+        this.#port.postMessage({ type: 'read', bytes: message.bytes.length } satisfies AnswerMessage, []);
         return Buffer.from(message.bytes.buffer);
       case 'abort':
         throw new Error('the transfer was given up');
@@ -47,7 +47,7 @@ async function serve({ job, port }: StartMessage): Promise<void> {
       ? { type: 'failed', code: error.code, message: error.message }
       : { type: 'failed', message: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }
-  port.postMessage(answer);
+  port.postMessage(answer, []);
   port.close();
 }
 

@@ -34,7 +34,10 @@ export function planLaunch(
   const container = pod.spec.containers[0];
   const unsupported = container?.env?.find((entry) => 'valueFrom' in entry);
   if (unsupported !== undefined) {
-    return refuse('EnvUnsupported', `The env entry ${unsupported.name} uses valueFrom, which local mode does not have.`);
+    return refuse(
+      'EnvUnsupported',
+      `The env entry ${unsupported.name} uses valueFrom, which local mode does not have.`,
+    );
   }
   const containerEnv = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value ?? '']));
   const runtime = runtimeFromEnv(containerEnv) ?? runtimeFromImage(container?.image ?? '');

@@ -24,7 +24,12 @@ export function startedStatus(pod: Pod, host: string, at: string): PodStatus {
     podIP: host,
     conditions: mergeConditions(pod, [
       { type: 'PodScheduled', status: 'True' },
-      { type: 'Ready', status: 'False', reason: 'Booting', message: 'The runtime-agent has not opened its socket yet.' },
+      {
+        type: 'Ready',
+        status: 'False',
+        reason: 'Booting',
+        message: 'The runtime-agent has not opened its socket yet.',
+      },
     ]),
     containerStatuses: [containerStatus(pod, false, { running: { startedAt: at } })],
   };

@@ -26,7 +26,7 @@ export interface PodObserver {
 
 /** Tells `observer` of all pods until `signal` aborts. Never rejects: a watch that breaks begins again with a list. */
 export async function watchPods(deps: PodWatchDeps, observer: PodObserver, signal: AbortSignal): Promise<void> {
-  for (let failures = 0; !signal.aborted; ) {
+  for (let failures = 0; !signal.aborted;) {
     try {
       let resourceVersion = await listPods(deps.client, observer, signal);
       while (!signal.aborted) {

@@ -34,9 +34,13 @@ export class Reaper {
     try {
       await once(child, 'spawn');
     } catch (error) {
-      throw new LocalError('ReaperUnavailable', `The shell that cleans up after a crash cannot be started: sh: ${String(error)}`, {
-        cause: error,
-      });
+      throw new LocalError(
+        'ReaperUnavailable',
+        `The shell that cleans up after a crash cannot be started: sh: ${String(error)}`,
+        {
+          cause: error,
+        },
+      );
     }
     return reaper;
   }
@@ -93,7 +97,10 @@ export class Reaper {
     this.#child = undefined;
     if (this.#stopping) return;
     if (this.#restarts >= RESTART_LIMIT) {
-      this.#log.error({ code, signal }, `the reaper died ${RESTART_LIMIT + 1} times; processes may outlive a crash now`);
+      this.#log.error(
+        { code, signal },
+        `the reaper died ${RESTART_LIMIT + 1} times; processes may outlive a crash now`,
+      );
       return;
     }
     this.#restarts += 1;

@@ -1,11 +1,17 @@
 import { createHmac } from 'node:crypto';
 import type { ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
-import { grantPayload, LOAD_ERROR_CODES, type HostLoadReply, type HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
-import { ANNOTATION_CLAIM, LABEL_CLAIM, LABEL_STATE } from '@warmpool/protocol/names.ts';
+import {
+  grantPayload,
+  LOAD_ERROR_CODES,
+  type HostLoadReply,
+  type HostLoadRequest,
+} from '@warmpool/protocol/host-agent-api.ts';
 import type { Runtime } from '@warmpool/protocol/fields.ts';
 import type { Clock } from '../engine/clock.ts';
 import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
+import { claimStandby } from '../core/pod-transitions.ts';
+import { isTerminating } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { ClaimError, claimError } from '../errors.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
@@ -50,7 +56,9 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const { clock } = deps;
   const startedMs = clock.monotonic();
   const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
-  const load = settle(deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }));
+  const load = settle(
+    deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }),
+  );
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
 
@@ -60,7 +68,9 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
     const failure = loadFailure(loaded.error, input);
     if (failure.kind === 'fail' || written.ok) return failure;
   }
-  return written.ok ? { kind: 'next', error: claimError('Internal', 'the claim failed') } : { kind: 'next', error: writeFailure(written.error, input) };
+  return written.ok
+    ? { kind: 'next', error: claimError('Internal', 'the claim failed') }
+    : { kind: 'next', error: writeFailure(written.error, input) };
 }
 
 /** The host-agent keeps the deadline itself and says in words what was too slow; this much later it is taken for silent. */
@@ -75,21 +85,20 @@ function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   );
 }
 
-async function settleWrite(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): Promise<{ ok: true; writeMs: number } | { ok: false; error: unknown }> {
+async function settleWrite(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+): Promise<{ ok: true; writeMs: number } | { ok: false; error: unknown }> {
   const startedMs = deps.clock.monotonic();
-  const { pod } = input.candidate;
-  const { namespace = '', name, uid, resourceVersion } = pod.metadata;
-  const patch = {
-    metadata: {
-      uid,
-      resourceVersion,
-      labels: { [LABEL_STATE]: 'claimed', [LABEL_CLAIM]: input.record.claimId },
-      annotations: { [ANNOTATION_CLAIM]: JSON.stringify(input.record) },
-      ownerReferences: input.owner === undefined ? null : [input.owner],
-    },
-  };
-  const result = await settle(deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: Math.min(WRITE_TIMEOUT_MS, leftMs) }));
-  return result.ok ? { ok: true, writeMs: deps.clock.monotonic() - startedMs } : result;
+  const { namespace = '', name, uid } = input.candidate.pod.metadata;
+  const patch = claimStandby(uid, input.record, input.owner);
+  const result = await settle(
+    deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: Math.min(WRITE_TIMEOUT_MS, leftMs) }),
+  );
+  if (!result.ok) return result;
+  if (isTerminating(result.value)) return { ok: false, error: new KubeError(409, 'Conflict', 'it is being deleted') };
+  return { ok: true, writeMs: deps.clock.monotonic() - startedMs };
 }
 
 function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {
@@ -121,8 +130,14 @@ function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): 
  * If the load was refused because somebody else's is in there, and our write did not succeed either, the pod is another claim's:
  * hands off. In every other case nobody but us can have loaded it.
  */
-async function giveUp(deps: ClaimAttemptDeps, input: AttemptInput, loaded: Settled<HostLoadReply>, isWritten: boolean): Promise<void> {
-  const isAnothers = !loaded.ok && loaded.error instanceof HostAgentError && loaded.error.code === 'PodNotStandby' && !isWritten;
+async function giveUp(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  loaded: Settled<HostLoadReply>,
+  isWritten: boolean,
+): Promise<void> {
+  const isAnothers =
+    !loaded.ok && loaded.error instanceof HostAgentError && loaded.error.code === 'PodNotStandby' && !isWritten;
   if (isAnothers) return;
   await deps.retirement.retire(input.candidate.pod, 'the claim did not get through');
 }
@@ -130,19 +145,30 @@ async function giveUp(deps: ClaimAttemptDeps, input: AttemptInput, loaded: Settl
 function loadFailure(error: unknown, input: AttemptInput): Exclude<AttemptResult, { kind: 'ready' }> {
   const { node, pod } = input.candidate;
   if (!(error instanceof HostAgentError)) {
-    return { kind: 'next', error: claimError('Internal', `loading into pod ${pod.metadata.name} failed`, { cause: error }) };
+    return {
+      kind: 'next',
+      error: claimError('Internal', `loading into pod ${pod.metadata.name} failed`, { cause: error }),
+    };
   }
-  const known = Object.hasOwn(LOAD_ERROR_CODES, error.code) ? LOAD_ERROR_CODES[error.code as keyof typeof LOAD_ERROR_CODES] : undefined;
+  const known = Object.hasOwn(LOAD_ERROR_CODES, error.code)
+    ? LOAD_ERROR_CODES[error.code as keyof typeof LOAD_ERROR_CODES]
+    : undefined;
   if (known === undefined) {
     const message = `the host-agent of node ${node} did not load pod ${pod.metadata.name}: ${error.message}`;
     return { kind: 'next', error: claimError('HostAgentUnavailable', message, { cause: error }) };
   }
-  const told = new ClaimError(error.code, known.status, error.message, { phase: error.phase, userStack: error.userStack });
+  const told = new ClaimError(error.code, known.status, error.message, {
+    phase: error.phase,
+    userStack: error.userStack,
+  });
   return { kind: known.fault === 'pod' ? 'next' : 'fail', error: told };
 }
 
 function writeFailure(error: unknown, input: AttemptInput): ClaimError {
   const { name } = input.candidate.pod.metadata;
   const words = error instanceof KubeError ? `${error.reason}: ${error.message}` : 'no answer';
-  return claimError('KubernetesUnavailable', `pod ${name} could not be written as claimed (${words})`, { cause: error, retryAfterSeconds: 1 });
+  return claimError('KubernetesUnavailable', `pod ${name} could not be written as claimed (${words})`, {
+    cause: error,
+    retryAfterSeconds: 1,
+  });
 }

@@ -33,7 +33,12 @@ export class ClaimQueries {
   }
 
   /** In order of claim id; `continue` is the last id of the page before. */
-  list(namespace: string, pool: string, limit: number, from: string | undefined): { items: Claim[]; continue?: string } {
+  list(
+    namespace: string,
+    pool: string,
+    limit: number,
+    from: string | undefined,
+  ): { items: Claim[]; continue?: string } {
     this.#requireServing();
     const items = this.#claimsOf(namespace, pool)
       .filter((claim) => from === undefined || claim.claimId > from)
@@ -68,7 +73,11 @@ export class ClaimQueries {
     });
   }
 
-  async logs(namespace: string, claimId: string, query: { requestId?: string | undefined; limitBytes: number }): Promise<LogsReply> {
+  async logs(
+    namespace: string,
+    claimId: string,
+    query: { requestId?: string | undefined; limitBytes: number },
+  ): Promise<LogsReply> {
     const { podUid, node } = this.#instance(this.#entry(namespace, claimId));
     return this.#ask(() => this.#deps.hostAgents.logs(node, podUid, query, { timeoutMs: NODE_TIMEOUT_MS }));
   }
@@ -76,7 +85,9 @@ export class ClaimQueries {
   /** Ends one request of an instance. */
   async kill(namespace: string, claimId: string, request: KillRequest): Promise<BatchKillReply['items'][number]> {
     const { podUid, node } = this.#instance(this.#entry(namespace, claimId));
-    return this.#ask(() => this.#deps.hostAgents.kill(node, podUid, request, { timeoutMs: NODE_TIMEOUT_MS + request.graceMs }));
+    return this.#ask(() =>
+      this.#deps.hostAgents.kill(node, podUid, request, { timeoutMs: NODE_TIMEOUT_MS + request.graceMs }),
+    );
   }
 
   #claimsOf(namespace: string, pool: string): Claim[] {
@@ -90,7 +101,8 @@ export class ClaimQueries {
   #entry(namespace: string, claimId: string): LedgerEntry {
     this.#requireServing();
     const entry = this.#deps.ledger.get(namespace, claimId);
-    if (entry === undefined) throw claimError('ClaimNotFound', `there is no claim ${claimId} in namespace ${namespace}`);
+    if (entry === undefined)
+      throw claimError('ClaimNotFound', `there is no claim ${claimId} in namespace ${namespace}`);
     return entry;
   }
 

@@ -29,6 +29,8 @@ export interface ClaimServiceDeps extends ClaimAttemptDeps, ColdStartDeps {
   /** Key for private fingerprints: random, this process only. */
   processKey: Buffer;
   observe(sample: ClaimSample): void;
+  /** How many claims load now: whoever shares a machine with them may want to step aside. */
+  onLoading?: ((underWay: number) => void) | undefined;
   log: Log;
 }
 
@@ -48,6 +50,7 @@ const USER_ERROR_KEEP_MS = 60_000;
 export class ClaimService {
   readonly #deps: ClaimServiceDeps;
   #inFlight = 0;
+  #loading = 0;
 
   constructor(deps: ClaimServiceDeps) {
     this.#deps = deps;
@@ -65,25 +68,40 @@ export class ClaimService {
    *
    * @throws ClaimError with a stable code; an error of the user's code carries its phase and stack.
    */
-  async claim(namespace: string, poolName: string, request: ClaimRequest, signal: AbortSignal, owner?: OwnerReference): Promise<Claim> {
+  async claim(
+    namespace: string,
+    poolName: string,
+    request: ClaimRequest,
+    signal: AbortSignal,
+    owner?: OwnerReference,
+  ): Promise<Claim> {
     const arrivedMs = this.#deps.clock.monotonic();
     for (;;) {
       const term = this.#requireServing();
       const known = this.#deps.ledger.get(namespace, request.claimId);
-      if (known === undefined) return this.#join(this.#start(namespace, poolName, request, term, arrivedMs, owner), signal);
+      if (known === undefined)
+        return this.#join(this.#start(namespace, poolName, request, term, arrivedMs, owner), signal);
       const replay = await this.#replay(known, poolName, request, signal);
       if (replay !== undefined) return replay;
     }
   }
 
   /** 2. Seen before: the same answer. `undefined` when what was taken over from another process turned out to be lost. */
-  async #replay(known: LedgerEntry, poolName: string, request: ClaimRequest, signal: AbortSignal): Promise<Claim | undefined> {
+  async #replay(
+    known: LedgerEntry,
+    poolName: string,
+    request: ClaimRequest,
+    signal: AbortSignal,
+  ): Promise<Claim | undefined> {
     const isSame =
       known.pool === poolName &&
       known.fingerprint === publicFingerprint(request) &&
-      (known.privateFingerprint === undefined || known.privateFingerprint === privateFingerprint(request, this.#deps.processKey));
-    if (!isSame) throw claimError('ClaimConflict', `claim id ${request.claimId} was used before for a claim with another body`);
-    if (known.claim.state === 'released') throw claimError('ClaimReleased', `claim ${request.claimId} was released; use a new claim id`);
+      (known.privateFingerprint === undefined ||
+        known.privateFingerprint === privateFingerprint(request, this.#deps.processKey));
+    if (!isSame)
+      throw claimError('ClaimConflict', `claim id ${request.claimId} was used before for a claim with another body`);
+    if (known.claim.state === 'released')
+      throw claimError('ClaimReleased', `claim ${request.claimId} was released; use a new claim id`);
     if (known.claim.state === 'failed' && known.error !== undefined) throw known.error;
     if (!known.isRecovering) return this.#join(known, signal);
     try {
@@ -94,7 +112,14 @@ export class ClaimService {
     }
   }
 
-  #start(namespace: string, poolName: string, request: ClaimRequest, term: number, arrivedMs: number, owner: OwnerReference | undefined): LedgerEntry {
+  #start(
+    namespace: string,
+    poolName: string,
+    request: ClaimRequest,
+    term: number,
+    arrivedMs: number,
+    owner: OwnerReference | undefined,
+  ): LedgerEntry {
     const { ledger, clock } = this.#deps;
     const { promise, resolve, reject } = Promise.withResolvers<Claim>();
     const entry: LedgerEntry = {
@@ -134,7 +159,12 @@ export class ClaimService {
   }
 
   /** Steps 3 to 8. */
-  async #run(entry: LedgerEntry, request: ClaimRequest, arrivedMs: number, owner: OwnerReference | undefined): Promise<Claim> {
+  async #run(
+    entry: LedgerEntry,
+    request: ClaimRequest,
+    arrivedMs: number,
+    owner: OwnerReference | undefined,
+  ): Promise<Claim> {
     const { clock, inventory, nodes } = this.#deps;
     const pool = await findPool(this.#deps, entry.namespace, entry.pool);
     const deadlineMonotonicMs = arrivedMs + request.deadlineMs;
@@ -142,7 +172,12 @@ export class ClaimService {
     entry.idleTimeoutSeconds = request.idleTimeoutSeconds ?? pool.spec.claims.idleTimeoutSeconds;
     const key = poolKey(entry.namespace, entry.pool);
 
-    const reused = await this.#deps.idle.reuse(key, entry, this.#record(entry, request, 'standby', deadlineMonotonicMs), owner);
+    const reused = await this.#deps.idle.reuse(
+      key,
+      entry,
+      this.#record(entry, request, 'standby', deadlineMonotonicMs),
+      owner,
+    );
     if (reused !== undefined) return this.#ready(entry, { ...reused, source: 'reused', arrivedMs });
 
     let last: ClaimError | undefined;
@@ -152,7 +187,14 @@ export class ClaimService {
       const pickMs = clock.monotonic() - pickStartedMs;
       let isCold = false;
       if (candidate === undefined) {
-        const waited = await waitForStandby({ inventory, clock }, pool, key, request, entry.cancel.signal, deadlineMonotonicMs);
+        const waited = await waitForStandby(
+          { inventory, clock },
+          pool,
+          key,
+          request,
+          entry.cancel.signal,
+          deadlineMonotonicMs,
+        );
         isCold = waited === 'cold';
         candidate = waited === 'cold' ? await this.#cold(entry, pool, request, deadlineMonotonicMs, owner) : waited;
       }
@@ -162,20 +204,52 @@ export class ClaimService {
       this.#deps.ledger.bind(entry, candidate.uid);
       const source = isCold ? ('cold' as const) : ('standby' as const);
       const record = this.#record(entry, request, source, deadlineMonotonicMs);
-      const input = { candidate, request, runtime: pool.spec.runtime, record, owner, deadlineMonotonicMs, isWritten: isCold };
-      const result = await attemptClaim(this.#deps, input);
-      if (result.kind === 'ready') return this.#ready(entry, { ...instanceOf(candidate, result), source, arrivedMs, queueMs, pickMs });
+      const input = {
+        candidate,
+        request,
+        runtime: pool.spec.runtime,
+        record,
+        owner,
+        deadlineMonotonicMs,
+        isWritten: isCold,
+      };
+      const result = await this.#counted(() => attemptClaim(this.#deps, input));
+      if (result.kind === 'ready')
+        return this.#ready(entry, { ...instanceOf(candidate, result), source, arrivedMs, queueMs, pickMs });
       this.#deps.ledger.unbind(entry);
       last = result.error;
       if (result.kind === 'fail' || entry.cancel.signal.aborted) throw last;
-      this.#deps.log.warn({ claimId: entry.claimId, pool: key, pod: candidate.pod.metadata.name, err: last }, 'claim goes on with another pod');
+      this.#deps.log.warn(
+        { claimId: entry.claimId, pool: key, pod: candidate.pod.metadata.name, err: last },
+        'claim goes on with another pod',
+      );
     }
-    throw last ?? claimError('ClaimDeadlineExceeded', `claim ${entry.claimId} was not ready within ${request.deadlineMs} ms`);
+    throw (
+      last ??
+      claimError('ClaimDeadlineExceeded', `claim ${entry.claimId} was not ready within ${request.deadlineMs} ms`)
+    );
   }
 
-  async #cold(entry: LedgerEntry, pool: Stored<WarmPool>, request: ClaimRequest, deadlineMonotonicMs: number, owner: OwnerReference | undefined): Promise<Candidate> {
+  async #counted<T>(load: () => Promise<T>): Promise<T> {
+    this.#deps.onLoading?.(++this.#loading);
+    try {
+      return await load();
+    } finally {
+      this.#deps.onLoading?.(--this.#loading);
+    }
+  }
+
+  async #cold(
+    entry: LedgerEntry,
+    pool: Stored<WarmPool>,
+    request: ClaimRequest,
+    deadlineMonotonicMs: number,
+    owner: OwnerReference | undefined,
+  ): Promise<Candidate> {
     const record = this.#record(entry, request, 'cold', deadlineMonotonicMs);
-    return startCold(this.#deps, pool, record, owner, deadlineMonotonicMs, entry.cancel.signal, (uid) => this.#deps.ledger.bind(entry, uid));
+    return startCold(this.#deps, pool, record, owner, deadlineMonotonicMs, entry.cancel.signal, (uid) =>
+      this.#deps.ledger.bind(entry, uid),
+    );
   }
 
   /** 7. Both the write and the load are through: the answer, unless another process leads by now. */
@@ -206,13 +280,21 @@ export class ClaimService {
   }
 
   #fail(entry: LedgerEntry, cause: unknown): ClaimError {
-    const error = cause instanceof ClaimError ? cause : claimError('Internal', 'the claim failed for a reason that is in the operator\'s log', { cause });
-    if (error.code === 'Internal') this.#deps.log.error({ claimId: entry.claimId, err: error.cause ?? error }, 'claim failed unexpectedly');
+    const error =
+      cause instanceof ClaimError
+        ? cause
+        : claimError('Internal', "the claim failed for a reason that is in the operator's log", { cause });
+    if (error.code === 'Internal')
+      this.#deps.log.error({ claimId: entry.claimId, err: error.cause ?? error }, 'claim failed unexpectedly');
     const isUserError = error.statusCode === 422;
     this.#deps.observe({ pool: poolKey(entry.namespace, entry.pool), outcome: outcomeOf(error), timings: undefined });
     entry.error = error;
     // what may go better next time is forgotten, so that the same id can be tried again
-    this.#deps.ledger.end(entry, { state: 'failed', error: { code: error.code, message: error.message } }, isUserError ? USER_ERROR_KEEP_MS : 0);
+    this.#deps.ledger.end(
+      entry,
+      { state: 'failed', error: { code: error.code, message: error.message } },
+      isUserError ? USER_ERROR_KEEP_MS : 0,
+    );
     return error;
   }
 
@@ -248,7 +330,8 @@ export class ClaimService {
     this.#requireServing();
     const { ledger, idle, retirement, pods } = this.#deps;
     const entry = ledger.get(namespace, claimId);
-    if (entry === undefined) throw claimError('ClaimNotFound', `there is no claim ${claimId} in namespace ${namespace}`);
+    if (entry === undefined)
+      throw claimError('ClaimNotFound', `there is no claim ${claimId} in namespace ${namespace}`);
     entry.cancel.abort();
     await entry.outcome.catch(() => undefined);
     if (entry.claim.state === 'released') return entry.claim;
@@ -260,7 +343,12 @@ export class ClaimService {
     return entry.claim;
   }
 
-  #record(entry: LedgerEntry, request: ClaimRequest, source: ClaimRecord['source'], deadlineMonotonicMs: number): ClaimRecord {
+  #record(
+    entry: LedgerEntry,
+    request: ClaimRequest,
+    source: ClaimRecord['source'],
+    deadlineMonotonicMs: number,
+  ): ClaimRecord {
     const { clock } = this.#deps;
     const nowUnixMs = clock.now();
     return {
@@ -313,7 +401,10 @@ interface ReadyInstance {
   readyAtUnixMs?: number;
 }
 
-function instanceOf(candidate: Candidate, result: Extract<AttemptResult, { kind: 'ready' }>): Pick<ReadyInstance, 'uid' | 'pod' | 'node' | 'epoch' | 'address' | 'phases'> {
+function instanceOf(
+  candidate: Candidate,
+  result: Extract<AttemptResult, { kind: 'ready' }>,
+): Pick<ReadyInstance, 'uid' | 'pod' | 'node' | 'epoch' | 'address' | 'phases'> {
   const { fetchMs, unpackMs, mountMs, loadMs, importMs } = result.reply.timings;
   return {
     uid: candidate.uid,

@@ -45,7 +45,12 @@ export async function startCold(
   }
 }
 
-async function createPod(deps: ColdStartDeps, pool: Stored<WarmPool>, record: ClaimRecord, owner: OwnerReference | undefined): Promise<StoredPod> {
+async function createPod(
+  deps: ColdStartDeps,
+  pool: Stored<WarmPool>,
+  record: ClaimRecord,
+  owner: OwnerReference | undefined,
+): Promise<StoredPod> {
   const template = buildStandbyPod(pool);
   const { generateName: _, ownerReferences: __, ...metadata } = template.metadata;
   const suffix = createHash('sha256').update(record.claimId).digest('hex').slice(0, 10);
@@ -64,11 +69,20 @@ async function createPod(deps: ColdStartDeps, pool: Stored<WarmPool>, record: Cl
     return await deps.kube.create<Pod>(PODS, pool.metadata.namespace ?? '', cold, { timeoutMs: 4_000 });
   } catch (error) {
     const words = isKubeError(error) ? `${error.reason}: ${error.message}` : 'no answer';
-    throw claimError('KubernetesUnavailable', `cold pod ${name} could not be created (${words})`, { cause: error, retryAfterSeconds: 1 });
+    throw claimError('KubernetesUnavailable', `cold pod ${name} could not be created (${words})`, {
+      cause: error,
+      retryAfterSeconds: 1,
+    });
   }
 }
 
-function standby(deps: ColdStartDeps, pod: StoredPod, uid: PodUid, deadlineMonotonicMs: number, signal: AbortSignal): Promise<Candidate> {
+function standby(
+  deps: ColdStartDeps,
+  pod: StoredPod,
+  uid: PodUid,
+  deadlineMonotonicMs: number,
+  signal: AbortSignal,
+): Promise<Candidate> {
   const { clock, nodes, pods } = deps;
   return new Promise((resolve, reject) => {
     const settle = (action: () => void): void => {
@@ -81,17 +95,28 @@ function standby(deps: ColdStartDeps, pod: StoredPod, uid: PodUid, deadlineMonot
       if (report?.state === 'standby') {
         const { node, epoch } = report;
         settle(() => resolve({ uid, node, epoch, pod: current ?? pod }));
-      } else if (report?.state === 'failed' || (current !== undefined && (isFinished(current) || isTerminating(current)))) {
+      } else if (
+        report?.state === 'failed' ||
+        (current !== undefined && (isFinished(current) || isTerminating(current)))
+      ) {
         const words = report?.lastError?.message ?? (current === undefined ? 'failed' : podTrouble(current));
         settle(() => reject(claimError('PodLost', `cold pod ${pod.metadata.name} did not start: ${words}`)));
       }
     };
-    const onAbort = (): void => settle(() => reject(claimError('ClaimAbandoned', 'the client went away while a cold pod started')));
+    const onAbort = (): void =>
+      settle(() => reject(claimError('ClaimAbandoned', 'the client went away while a cold pod started')));
     const undos = [
       nodes.onChange((changed) => changed === uid && check()),
       pods.onChange((before, after) => (after ?? before)?.metadata.uid === uid && check()),
       clock.after(Math.max(1, deadlineMonotonicMs - clock.monotonic()), () =>
-        settle(() => reject(claimError('ClaimDeadlineExceeded', `cold pod ${pod.metadata.name} was not standby before the claim's deadline`))),
+        settle(() =>
+          reject(
+            claimError(
+              'ClaimDeadlineExceeded',
+              `cold pod ${pod.metadata.name} was not standby before the claim's deadline`,
+            ),
+          ),
+        ),
       ),
       () => signal.removeEventListener('abort', onAbort),
     ];

@@ -7,7 +7,18 @@ import type { ClaimRequest } from '@warmpool/protocol/claim-api.ts';
  */
 export function publicFingerprint(request: ClaimRequest): string {
   const { function: fn, code, kind, handler, service, limits, env } = request;
-  const parts = [fn.tenant, fn.name, fn.version, code.digest, code.format, code.fileName ?? '', kind, handler, limits.requestTimeoutMs, limits.initTimeoutMs];
+  const parts = [
+    fn.tenant,
+    fn.name,
+    fn.version,
+    code.digest,
+    code.format,
+    code.fileName ?? '',
+    kind,
+    handler,
+    limits.requestTimeoutMs,
+    limits.initTimeoutMs,
+  ];
   return createHash('sha256')
     .update(JSON.stringify([parts, Object.entries(service).sort(), Object.keys(env).sort()]))
     .digest('hex')

@@ -6,8 +6,18 @@ import type { LogsReply } from '@warmpool/protocol/runtime-agent-api.ts';
 /** The operator's side of the host-agents' API. Rejects with {@link HostAgentError} only. */
 export interface HostAgentClient {
   load(node: string, request: HostLoadRequest, options: { timeoutMs: number }): Promise<HostLoadReply>;
-  kill(node: string, podUid: PodUid, request: Partial<KillRequest>, options: { timeoutMs: number }): Promise<BatchKillReply['items'][number]>;
-  logs(node: string, podUid: PodUid, query: { requestId?: string | undefined; limitBytes: number }, options: { timeoutMs: number }): Promise<LogsReply>;
+  kill(
+    node: string,
+    podUid: PodUid,
+    request: Partial<KillRequest>,
+    options: { timeoutMs: number },
+  ): Promise<BatchKillReply['items'][number]>;
+  logs(
+    node: string,
+    podUid: PodUid,
+    query: { requestId?: string | undefined; limitBytes: number },
+    options: { timeoutMs: number },
+  ): Promise<LogsReply>;
   /** One connection's worth of events, a SNAPSHOT first. Ends or throws when the connection does. */
   events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent>;
 }
@@ -20,7 +30,12 @@ export class HostAgentError extends Error {
   readonly phase: string | undefined;
   readonly userStack: string | undefined;
 
-  constructor(status: number, code: string, message: string, extra: { phase?: string | undefined; userStack?: string | undefined } = {}) {
+  constructor(
+    status: number,
+    code: string,
+    message: string,
+    extra: { phase?: string | undefined; userStack?: string | undefined } = {},
+  ) {
     super(message);
     this.status = status;
     this.code = code;

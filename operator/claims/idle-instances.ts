@@ -9,6 +9,8 @@ export interface IdleInstance {
   readonly epoch: string;
   /** The claim id that it was loaded for. */
   readonly loadedAs: string;
+  /** The claim id that its pod still carries. */
+  readonly releasedClaimId: string;
   readonly address: { host: string; port: number; url: string };
   /** Pool and private fingerprint: what a claim must match. */
   readonly reuseKey: string;

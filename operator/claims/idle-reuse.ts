@@ -1,11 +1,12 @@
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import { ANNOTATION_CLAIM, ANNOTATION_IDLE_UNTIL, LABEL_CLAIM } from '@warmpool/protocol/names.ts';
+import { ANNOTATION_IDLE_UNTIL } from '@warmpool/protocol/names.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { KubeClient, OwnerReference } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import type { StoredPod } from '../core/pod-view.ts';
+import { claimIdle } from '../core/pod-transitions.ts';
+import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import type { LedgerEntry } from './claim-ledger.ts';
 import { IdleInstances, type IdleInstance } from './idle-instances.ts';
@@ -48,13 +49,16 @@ export class IdleReuse {
     const untilUnixMs = this.#deps.clock.now() + keepWarmMs;
     try {
       const annotations = { [ANNOTATION_IDLE_UNTIL]: new Date(untilUnixMs).toISOString() };
-      const written = await this.#deps.kube.patch<Pod>(PODS, entry.namespace, pod.metadata.name, { metadata: { uid: pod.metadata.uid, annotations } });
+      const written = await this.#deps.kube.patch<Pod>(PODS, entry.namespace, pod.metadata.name, {
+        metadata: { uid: pod.metadata.uid, annotations },
+      });
       this.instances.add({
         uid: report.podUid,
         pod: written,
         node: report.node,
         epoch: report.epoch,
         loadedAs: report.claimId ?? entry.claimId,
+        releasedClaimId: entry.claimId,
         address,
         reuseKey: reuseKey(`${entry.namespace}/${entry.pool}`, entry.privateFingerprint),
         readyAtUnixMs: entry.readyAtUnixMs ?? this.#deps.clock.now(),
@@ -62,13 +66,21 @@ export class IdleReuse {
       });
       return true;
     } catch (error) {
-      this.#deps.log.warn({ pod: pod.metadata.name, err: error }, 'keeping the instance warm failed; it is deleted instead');
+      this.#deps.log.warn(
+        { pod: pod.metadata.name, err: error },
+        'keeping the instance warm failed; it is deleted instead',
+      );
       return false;
     }
   }
 
   /** One conditional write and no load; an idle instance for which it fails is deleted, never tried again. */
-  async reuse(pool: string, entry: LedgerEntry, record: ClaimRecord, owner: OwnerReference | undefined): Promise<ReusedInstance | undefined> {
+  async reuse(
+    pool: string,
+    entry: LedgerEntry,
+    record: ClaimRecord,
+    owner: OwnerReference | undefined,
+  ): Promise<ReusedInstance | undefined> {
     if (entry.privateFingerprint === undefined) return undefined;
     for (;;) {
       const idle = this.instances.take(reuseKey(pool, entry.privateFingerprint));
@@ -78,39 +90,41 @@ export class IdleReuse {
       if (pod === undefined) continue;
       const writeMs = this.#deps.clock.monotonic() - startedMs;
       const phases = { writeMs, fetchMs: 0, unpackMs: 0, mountMs: 0, loadMs: 0, importMs: 0 } as const;
-      return { uid: idle.uid, pod, node: idle.node, epoch: idle.epoch, address: idle.address, phases, readyAtUnixMs: idle.readyAtUnixMs };
+      return {
+        uid: idle.uid,
+        pod,
+        node: idle.node,
+        epoch: idle.epoch,
+        address: idle.address,
+        phases,
+        readyAtUnixMs: idle.readyAtUnixMs,
+      };
     }
   }
 
-  async #write(idle: IdleInstance, record: ClaimRecord, owner: OwnerReference | undefined): Promise<StoredPod | undefined> {
+  async #write(
+    idle: IdleInstance,
+    record: ClaimRecord,
+    owner: OwnerReference | undefined,
+  ): Promise<StoredPod | undefined> {
     const report = this.#deps.nodes.currentReport(idle.uid);
-    const isAlive = report?.state === 'ready' && report.epoch === idle.epoch && this.#deps.clock.now() < idle.untilUnixMs;
-    const pod = this.#deps.pods.getByUid(idle.uid) ?? idle.pod;
+    const isAlive =
+      report?.state === 'ready' && report.epoch === idle.epoch && this.#deps.clock.now() < idle.untilUnixMs;
     if (isAlive) {
-      const { namespace = '', name, uid, resourceVersion } = newest(pod, idle.pod).metadata;
-      const metadata = {
-        uid,
-        resourceVersion,
-        labels: { [LABEL_CLAIM]: record.claimId },
-        annotations: { [ANNOTATION_CLAIM]: JSON.stringify({ ...record, loadedAs: idle.loadedAs }), [ANNOTATION_IDLE_UNTIL]: null },
-        ownerReferences: owner === undefined ? null : [owner],
-      };
+      const { namespace = '', name, uid } = idle.pod.metadata;
+      const patch = claimIdle(uid, idle.releasedClaimId, { ...record, loadedAs: idle.loadedAs }, owner);
       try {
-        return await this.#deps.kube.patch<Pod>(PODS, namespace, name, { metadata }, { timeoutMs: 4_000 });
+        const pod = await this.#deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: 4_000 });
+        if (!isTerminating(pod)) return pod;
       } catch (error) {
         this.#deps.log.warn({ pod: name, err: error }, 'reusing an idle instance failed');
       }
     }
-    await this.#deps.retirement.retire(pod, 'an idle instance that could not be reused');
+    await this.#deps.retirement.retire(idle.pod, 'an idle instance that could not be reused');
     return undefined;
   }
 }
 
 function reuseKey(pool: string, fingerprint: string): string {
   return `${pool}\n${fingerprint}`;
-}
-
-/** The cache may not have shown our own last write yet. */
-function newest(cached: StoredPod, written: StoredPod): StoredPod {
-  return written.metadata.annotations?.[ANNOTATION_IDLE_UNTIL] !== cached.metadata.annotations?.[ANNOTATION_IDLE_UNTIL] ? written : cached;
 }

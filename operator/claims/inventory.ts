@@ -56,7 +56,9 @@ export class Inventory {
       const pool = after ?? before;
       if (pool === undefined) return;
       if (after === undefined) this.#closePool(`${pool.metadata.namespace}/${pool.metadata.name}`);
-      else for (const pod of deps.pods.byIndex('pool', `${pool.metadata.namespace}/${pool.metadata.name}`)) this.#consider(pod.metadata.uid as PodUid);
+      else
+        for (const pod of deps.pods.byIndex('pool', `${pool.metadata.namespace}/${pool.metadata.name}`))
+          this.#consider(pod.metadata.uid as PodUid);
     });
   }
 

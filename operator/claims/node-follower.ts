@@ -30,12 +30,19 @@ export async function followNode(deps: NodeFollowerDeps, node: string, signal: A
   }
 }
 
-async function readEvents(deps: NodeFollowerDeps, node: string, signal: AbortSignal, onHeard: () => void): Promise<void> {
+async function readEvents(
+  deps: NodeFollowerDeps,
+  node: string,
+  signal: AbortSignal,
+  onHeard: () => void,
+): Promise<void> {
   const silence = new AbortController();
   let cancelTimer = (): void => undefined;
   const rewind = (): void => {
     cancelTimer();
-    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS, () => silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`)));
+    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS, () =>
+      silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`)),
+    );
   };
   rewind();
   try {

@@ -74,7 +74,12 @@ export class Retirement {
     const report = this.#deps.nodes.report(uid);
     if (report === undefined || !this.#deps.nodes.isHeard(report.node)) return;
     try {
-      await this.#deps.hostAgents.kill(report.node, uid, { mode: 'force', graceMs: 0, reason }, { timeoutMs: KILL_TIMEOUT_MS });
+      await this.#deps.hostAgents.kill(
+        report.node,
+        uid,
+        { mode: 'force', graceMs: 0, reason },
+        { timeoutMs: KILL_TIMEOUT_MS },
+      );
     } catch (error) {
       this.#deps.log.debug({ uid, err: error }, 'killing through the host-agent failed; the kubelet will');
     }

@@ -18,11 +18,14 @@ export async function waitForStandby(
   const { onEmpty, queueLength, maxWaitSeconds } = pool.spec.claims;
   const queue = inventory.queue(key);
   const refuse = (code: 'PoolEmpty' | 'QueueFull', words: string): ClaimError =>
-    claimError(code, words, { retryAfterSeconds: inventory.refill.retryAfterSeconds(key, queue.length, pool.spec.replicas) });
+    claimError(code, words, {
+      retryAfterSeconds: inventory.refill.retryAfterSeconds(key, queue.length, pool.spec.replicas),
+    });
 
   if (onEmpty === 'Cold') return 'cold';
   if (onEmpty === 'Reject') throw refuse('PoolEmpty', `pool ${key} has no standby pod and does not let claims wait`);
-  if (queue.length >= queueLength) throw refuse('QueueFull', `pool ${key} has no standby pod and ${queue.length} claims wait already`);
+  if (queue.length >= queueLength)
+    throw refuse('QueueFull', `pool ${key} has no standby pod and ${queue.length} claims wait already`);
 
   const leftMs = deadlineMonotonicMs - clock.monotonic();
   const maxWaitMs = Math.min(maxWaitSeconds * 1000, leftMs);
@@ -33,9 +36,16 @@ export async function waitForStandby(
     case 'aborted':
       throw claimError('ClaimAbandoned', 'the client went away while the claim waited');
     case 'closed':
-      throw claimError('Draining', `pool ${key} was deleted, or this operator stops, while the claim waited; try again`, { retryAfterSeconds: 1 });
+      throw claimError(
+        'Draining',
+        `pool ${key} was deleted, or this operator stops, while the claim waited; try again`,
+        { retryAfterSeconds: 1 },
+      );
     case 'timeout':
       if (maxWaitMs < leftMs) throw refuse('PoolEmpty', `pool ${key} had no standby pod for ${maxWaitSeconds} s`);
-      throw claimError('ClaimDeadlineExceeded', `claim ${request.claimId} waited for a standby pod of pool ${key} until its deadline of ${request.deadlineMs} ms`);
+      throw claimError(
+        'ClaimDeadlineExceeded',
+        `claim ${request.claimId} waited for a standby pod of pool ${key} until its deadline of ${request.deadlineMs} ms`,
+      );
   }
 }

@@ -13,6 +13,7 @@ import {
   idleUntilOf,
   isClaimed,
   isFinished,
+  isRetiredLabelled,
   isTerminating,
   podTrouble,
   type StoredPod,
@@ -66,7 +67,12 @@ export class InstanceKeeper {
   async reconcile(pod: StoredPod): Promise<number | undefined> {
     const { retirement, clock, log } = this.#deps;
     const uid = pod.metadata.uid as PodUid;
-    if (!isClaimed(pod) || retirement.isUnderWay(uid)) return undefined;
+    if (retirement.isUnderWay(uid)) return undefined;
+    if (isRetiredLabelled(pod) && !isTerminating(pod)) {
+      await retirement.retire(pod, 'the pool removed it');
+      return RETRY_MS;
+    }
+    if (!isClaimed(pod)) return undefined;
     const entry = this.#deps.ledger.ofPod(uid);
     if (isTerminating(pod)) {
       if (entry !== undefined) this.#lose(entry, 'its pod was deleted');
@@ -84,7 +90,10 @@ export class InstanceKeeper {
         return 0;
       case 'lost':
       case 'expired':
-        log.info({ pod: pod.metadata.name, claimId: record?.claimId, reason: verdict.message, at: clock.now() }, 'ending an instance');
+        log.info(
+          { pod: pod.metadata.name, claimId: record?.claimId, reason: verdict.message, at: clock.now() },
+          'ending an instance',
+        );
         this.#deps.idle.remove(uid);
         if (entry !== undefined && !entry.isRecovering) this.#end(entry, verdict);
         await retirement.retire(pod, verdict.message);
@@ -99,7 +108,10 @@ export class InstanceKeeper {
     if (entry !== undefined) return entry.claim.state === 'loading' && !entry.isRecovering;
     if (record === undefined) return false;
     const holder = this.#deps.ledger.get(pod.metadata.namespace ?? '', record.claimId);
-    const isUnderWay = holder !== undefined && (holder.claim.state === 'queued' || holder.claim.state === 'loading') && !holder.isRecovering;
+    const isUnderWay =
+      holder !== undefined &&
+      (holder.claim.state === 'queued' || holder.claim.state === 'loading') &&
+      !holder.isRecovering;
     return isUnderWay && (holder.podUid === undefined || holder.podUid === pod.metadata.uid);
   }
 
@@ -107,7 +119,14 @@ export class InstanceKeeper {
     const uid = pod.metadata.uid as PodUid;
     const idle = this.#deps.idle.get(uid);
     const idleUntilUnixMs = idle?.untilUnixMs ?? idleUntilOf(pod);
-    const holder = entry === undefined ? (idleUntilUnixMs === undefined ? 'none' : 'idle') : entry.isRecovering ? 'recovering' : 'known';
+    const holder =
+      entry === undefined
+        ? idleUntilUnixMs === undefined
+          ? 'none'
+          : 'idle'
+        : entry.isRecovering
+          ? 'recovering'
+          : 'known';
     return {
       record,
       holder,
@@ -130,7 +149,12 @@ export class InstanceKeeper {
   #adopt(pod: StoredPod, term: number): void {
     const record = claimRecordOf(pod);
     const namespace = pod.metadata.namespace ?? '';
-    if (record === undefined || idleUntilOf(pod) !== undefined || this.#deps.ledger.get(namespace, record.claimId) !== undefined) return;
+    if (
+      record === undefined ||
+      idleUntilOf(pod) !== undefined ||
+      this.#deps.ledger.get(namespace, record.claimId) !== undefined
+    )
+      return;
     const resolvers = Promise.withResolvers<Claim>();
     resolvers.promise.catch(() => undefined); // perhaps nobody asks again
     const entry: LedgerEntry = {

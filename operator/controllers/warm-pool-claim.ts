@@ -39,9 +39,16 @@ export class WarmPoolClaimController {
     if (phase === 'Failed' || phase === 'Released') return;
     const entry = this.#deps.ledger.get(namespace, claimIdOf(object));
     if (phase === 'Ready' && entry !== undefined && entry.claim.state === 'ready') return;
-    if (phase === 'Ready' && entry?.claim.state === 'released') return this.#write(object, { phase: 'Released' }, 'Released', 'the instance was released');
+    if (phase === 'Ready' && entry?.claim.state === 'released')
+      return this.#write(object, { phase: 'Released' }, 'Released', 'the instance was released');
     try {
-      const claim = await this.#deps.claims.claim(namespace, object.spec.poolName, await this.#request(object), signal, ownerReference(object));
+      const claim = await this.#deps.claims.claim(
+        namespace,
+        object.spec.poolName,
+        await this.#request(object),
+        signal,
+        ownerReference(object),
+      );
       await this.#write(object, readyStatus(claim), 'Ready', 'the instance serves');
     } catch (error) {
       if (!(error instanceof ClaimError)) throw error;
@@ -75,7 +82,8 @@ export class WarmPoolClaimController {
     const env: Record<string, string> = {};
     for (const { secretName } of object.spec.envFrom) {
       const secret = await this.#secret(object.metadata.namespace ?? '', secretName);
-      for (const [name, value] of Object.entries(secret.data ?? {})) env[name] = Buffer.from(value, 'base64').toString('utf8');
+      for (const [name, value] of Object.entries(secret.data ?? {}))
+        env[name] = Buffer.from(value, 'base64').toString('utf8');
     }
     return env;
   }
@@ -84,19 +92,27 @@ export class WarmPoolClaimController {
     try {
       return await this.#deps.kube.get<Secret>(SECRETS, namespace, name);
     } catch (error) {
-      if (isKubeError(error, 404)) throw new ClaimError('SecretNotFound', 404, `there is no secret ${name} in namespace ${namespace}`);
+      if (isKubeError(error, 404))
+        throw new ClaimError('SecretNotFound', 404, `there is no secret ${name} in namespace ${namespace}`);
       throw error;
     }
   }
 
-  async #write(object: Stored<WarmPoolClaim>, change: WarmPoolClaimStatus, reason: string, message: string): Promise<void> {
+  async #write(
+    object: Stored<WarmPoolClaim>,
+    change: WarmPoolClaimStatus,
+    reason: string,
+    message: string,
+  ): Promise<void> {
     const status = change.phase === 'Ready' ? ('True' as const) : ('False' as const);
     const update = { type: 'Ready', status, reason, message, observedGeneration: object.metadata.generation ?? 0 };
     const before = object.status?.conditions ?? [];
     const conditions = setCondition(before, update, this.#deps.clock.now());
     if (conditions === before && object.status?.phase === change.phase) return;
     try {
-      await this.#deps.kube.patchStatus(WARM_POOL_CLAIMS, object.metadata.namespace ?? '', object.metadata.name, { status: { ...change, conditions } });
+      await this.#deps.kube.patchStatus(WARM_POOL_CLAIMS, object.metadata.namespace ?? '', object.metadata.name, {
+        status: { ...change, conditions },
+      });
     } catch (error) {
       if (isKubeError(error, 404)) throw new TerminalError('the claim object was deleted');
       throw error;
@@ -111,7 +127,14 @@ function claimIdOf(object: Stored<WarmPoolClaim>): string {
 
 function ownerReference(object: Stored<WarmPoolClaim>): OwnerReference {
   const { name, uid } = object.metadata;
-  return { apiVersion: `${API_GROUP}/${API_VERSION}`, kind: 'WarmPoolClaim', name, uid, controller: true, blockOwnerDeletion: false };
+  return {
+    apiVersion: `${API_GROUP}/${API_VERSION}`,
+    kind: 'WarmPoolClaim',
+    name,
+    uid,
+    controller: true,
+    blockOwnerDeletion: false,
+  };
 }
 
 function readyStatus(claim: Claim): WarmPoolClaimStatus {

@@ -7,10 +7,21 @@ import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { buildStandbyPod, templateHash } from '../core/build-pod.ts';
 import { planPool, type Member, type PoolPlan } from '../core/plan-pool.ts';
-import { createdAtUnixMs, isClaimed, isOwnedBy, isStandbyLabelled, isTerminating, poolKey, templateHashOf, type StoredPod } from '../core/pod-view.ts';
+import {
+  createdAtUnixMs,
+  isClaimed,
+  isOwnedBy,
+  isStandbyLabelled,
+  isTerminating,
+  poolKey,
+  templateHashOf,
+  type StoredPod,
+} from '../core/pod-view.ts';
+import { retireStandby } from '../core/pod-transitions.ts';
 import { poolStatus } from '../core/pool-status.ts';
 import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts';
 import type { Inventory } from '../claims/inventory.ts';
+import type { Retirement } from '../claims/retirement.ts';
 import { BootFailures } from './boot-failures.ts';
 
 export interface WarmPoolControllerDeps {
@@ -21,6 +32,7 @@ export interface WarmPoolControllerDeps {
   inventory: Inventory;
   expectations: Expectations;
   events: EventRecorder;
+  retirement: Retirement;
   log: Log;
 }
 
@@ -56,7 +68,9 @@ export class WarmPoolController {
       createNotBeforeUnixMs: this.#failures.notBeforeUnixMs(key),
       nowUnixMs: clock.now(),
     });
-    const failedBoots = plan.remove.filter(({ uid, reason }) => reason === 'Stuck' || (reason === 'Dead' && !inventory.wasStandby(uid as PodUid)));
+    const failedBoots = plan.remove.filter(
+      ({ uid, reason }) => reason === 'Stuck' || (reason === 'Dead' && !inventory.wasStandby(uid as PodUid)),
+    );
     const [firstFailure] = failedBoots;
     if (firstFailure !== undefined) this.#failures.failed(key, firstFailure.message, clock.now());
     await this.#remove(pool, key, pods, plan.remove);
@@ -83,7 +97,7 @@ export class WarmPoolController {
       });
   }
 
-  /** By the same conditional write as a claim: the pod as we saw it, or not at all. */
+  /** By the same conditional write as a claim first: of a claim and a removal, one gets the pod. */
   async #remove(pool: Stored<WarmPool>, key: string, pods: StoredPod[], removals: PoolPlan['remove']): Promise<void> {
     const byUid = new Map(pods.map((pod) => [pod.metadata.uid, pod]));
     await Promise.all(
@@ -93,7 +107,12 @@ export class WarmPoolController {
         if (reason !== 'ScaleDown') {
           this.#deps.events.record(
             { resource: WARM_POOLS, object: pool },
-            { type: reason === 'Outdated' ? 'Normal' : 'Warning', reason: `${reason}PodRemoved`, action: 'Remove', message: `a standby pod is replaced: ${message}` },
+            {
+              type: reason === 'Outdated' ? 'Normal' : 'Warning',
+              reason: `${reason}PodRemoved`,
+              action: 'Remove',
+              message: `a standby pod is replaced: ${message}`,
+            },
           );
         }
         this.#deps.log.info({ pool: key, pod: pod.metadata.name, reason, detail: message }, 'removing standby pod');
@@ -104,18 +123,20 @@ export class WarmPoolController {
 
   async #delete(key: string, pod: StoredPod, uid: PodUid): Promise<void> {
     const { expectations, inventory, kube } = this.#deps;
+    const { namespace = '', name } = pod.metadata;
     expectations.expectDeletion(key, uid);
     try {
-      const { namespace = '', name, resourceVersion } = pod.metadata;
-      await kube.delete(PODS, namespace, name, { uid, resourceVersion, timeoutMs: WRITE_TIMEOUT_MS });
+      await kube.patch<Pod>(PODS, namespace, name, retireStandby(uid), { timeoutMs: WRITE_TIMEOUT_MS });
       inventory.index.retire(uid);
     } catch (error) {
       if (isKubeError(error) && error.isAmbiguous) throw error; // stays reserved and expected until the cache tells
       expectations.deletionObserved(key, uid);
       if (isKubeError(error, 404)) inventory.index.retire(uid);
-      else inventory.release(uid); // it changed: look again when the change is here
-      if (!isKubeError(error, 404) && !isKubeError(error, 409)) throw error;
+      else inventory.release(uid); // a claim was faster: the cache will tell
+      if (!isKubeError(error, 404) && !isKubeError(error, 422)) throw error;
+      return;
     }
+    await this.#deps.retirement.retire(pod, 'the pool removes it');
   }
 
   async #create(pool: Stored<WarmPool>, key: string, count: number): Promise<void> {
@@ -138,7 +159,10 @@ export class WarmPoolController {
     }
     const message = failure instanceof Error ? failure.message : String(failure);
     this.#createErrors.set(key, message);
-    this.#deps.events.record({ resource: WARM_POOLS, object: pool }, { type: 'Warning', reason: 'CreateFailed', action: 'Create', message });
+    this.#deps.events.record(
+      { resource: WARM_POOLS, object: pool },
+      { type: 'Warning', reason: 'CreateFailed', action: 'Create', message },
+    );
     log.warn({ pool: key, err: failure }, 'creating a standby pod failed');
     throw failure as Error;
   }
@@ -147,7 +171,9 @@ export class WarmPoolController {
   async #createOne(pool: Stored<WarmPool>, key: string): Promise<unknown> {
     const { expectations, kube } = this.#deps;
     try {
-      const pod = await kube.create<Pod>(PODS, pool.metadata.namespace ?? '', buildStandbyPod(pool), { timeoutMs: WRITE_TIMEOUT_MS });
+      const pod = await kube.create<Pod>(PODS, pool.metadata.namespace ?? '', buildStandbyPod(pool), {
+        timeoutMs: WRITE_TIMEOUT_MS,
+      });
       expectations.creationReturned(key, pod.metadata.uid);
       return undefined;
     } catch (error) {
@@ -173,7 +199,13 @@ export class WarmPoolController {
       nowUnixMs: this.#deps.clock.now(),
     });
     if (status === pool.status) return;
-    await this.#deps.kube.patchStatus<WarmPool>(WARM_POOLS, pool.metadata.namespace ?? '', pool.metadata.name, { status }, { timeoutMs: WRITE_TIMEOUT_MS });
+    await this.#deps.kube.patchStatus<WarmPool>(
+      WARM_POOLS,
+      pool.metadata.namespace ?? '',
+      pool.metadata.name,
+      { status },
+      { timeoutMs: WRITE_TIMEOUT_MS },
+    );
   }
 
   #forget(key: string): void {

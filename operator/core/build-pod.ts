@@ -1,12 +1,22 @@
 import { createHash } from 'node:crypto';
-import { API_GROUP, API_VERSION, LABEL_POOL, LABEL_STATE, LABEL_TEMPLATE_HASH } from '@warmpool/protocol/names.ts';
+import {
+  ANNOTATION_RUNTIME,
+  API_GROUP,
+  API_VERSION,
+  LABEL_POOL,
+  LABEL_STATE,
+  LABEL_TEMPLATE_HASH,
+} from '@warmpool/protocol/names.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import type { Pod, PodContainer, WarmPool } from './resources.ts';
 
 /** Names what a pod of this pool was made from: a pod with another hash is outdated. */
 export function templateHash(pool: WarmPool): string {
   const { runtime, template, standby } = pool.spec;
-  return createHash('sha256').update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse])).digest('hex').slice(0, 10);
+  return createHash('sha256')
+    .update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse]))
+    .digest('hex')
+    .slice(0, 10);
 }
 
 /**
@@ -35,7 +45,7 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
         [LABEL_STATE]: 'standby',
         [LABEL_TEMPLATE_HASH]: templateHash(pool),
       },
-      ...(template.metadata?.annotations && { annotations: { ...template.metadata.annotations } }),
+      annotations: { ...template.metadata?.annotations, [ANNOTATION_RUNTIME]: `${runtime.name}/${runtime.version}` },
       ownerReferences: [
         {
           apiVersion: `${API_GROUP}/${API_VERSION}`,
@@ -52,7 +62,11 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
       restartPolicy: 'Never',
       automountServiceAccountToken: false,
       enableServiceLinks: false,
-      securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' }, ...asObject(template.spec, 'securityContext') },
+      securityContext: {
+        runAsNonRoot: true,
+        seccompProfile: { type: 'RuntimeDefault' },
+        ...asObject(template.spec, 'securityContext'),
+      },
       containers: [
         {
           ...runtimeContainer,

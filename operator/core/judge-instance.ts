@@ -48,11 +48,17 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
     case 'recovering':
       return judgeRecovering(record, report, nowUnixMs);
     case 'idle':
-      return remaining([{ untilUnixMs: facts.idleUntilUnixMs, message: 'nobody wanted it while it was kept warm' }], nowUnixMs);
+      return remaining(
+        [{ untilUnixMs: facts.idleUntilUnixMs, message: 'nobody wanted it while it was kept warm' }],
+        nowUnixMs,
+      );
     case 'known':
       return remaining(
         [
-          { untilUnixMs: after(facts.readyAtUnixMs, facts.ttlSeconds), message: `it lived ${facts.ttlSeconds} s, its time to live` },
+          {
+            untilUnixMs: after(facts.readyAtUnixMs, facts.ttlSeconds),
+            message: `it lived ${facts.ttlSeconds} s, its time to live`,
+          },
           { untilUnixMs: idleEnd(facts), message: `no request for ${facts.idleTimeoutSeconds} s` },
         ],
         nowUnixMs,

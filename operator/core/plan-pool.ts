@@ -57,7 +57,11 @@ export function planPool(input: PoolPlanInput): PoolPlan {
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
     } else if (!member.isReady && ageMs >= bootLimitMs) {
-      remove.push({ uid: member.uid, reason: 'Stuck', message: `not standby ${spec.standby.readySeconds} s after its creation` });
+      remove.push({
+        uid: member.uid,
+        reason: 'Stuck',
+        message: `not standby ${spec.standby.readySeconds} s after its creation`,
+      });
     } else {
       keep.push(member);
       if (!member.isReady) nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
@@ -85,7 +89,11 @@ export function planPool(input: PoolPlanInput): PoolPlan {
 
 /** Worth least first: booting before ready, outdated before updated, then oldest first. */
 function byWorth(a: Member, b: Member): number {
-  return Number(a.isReady) - Number(b.isReady) || Number(a.isUpdated) - Number(b.isUpdated) || a.createdAtUnixMs - b.createdAtUnixMs;
+  return (
+    Number(a.isReady) - Number(b.isReady) ||
+    Number(a.isUpdated) - Number(b.isUpdated) ||
+    a.createdAtUnixMs - b.createdAtUnixMs
+  );
 }
 
 function outdated(keep: Member[], spec: PoolPlanInput['spec']): PoolPlan['remove'] {
@@ -94,7 +102,11 @@ function outdated(keep: Member[], spec: PoolPlanInput['spec']): PoolPlan['remove
   const budget = Math.max(0, spec.rollout.maxUnavailable - unavailable);
   const booting = old.filter((member) => !member.isReady);
   const ready = old.filter((member) => member.isReady).sort((a, b) => a.createdAtUnixMs - b.createdAtUnixMs);
-  return [...booting, ...ready.slice(0, budget)].map(({ uid }) => ({ uid, reason: 'Outdated' as const, message: 'made from an older template' }));
+  return [...booting, ...ready.slice(0, budget)].map(({ uid }) => ({
+    uid,
+    reason: 'Outdated' as const,
+    message: 'made from an older template',
+  }));
 }
 
 /** The label selector of a pool's standby pods, as text: for `status.selector` and the scale subresource. */

@@ -30,6 +30,11 @@ export function isClaimed(pod: StoredPod): boolean {
   return pod.metadata.labels?.[LABEL_STATE] === 'claimed';
 }
 
+/** The pool removes it; it is out of reach of claims. */
+export function isRetiredLabelled(pod: StoredPod): boolean {
+  return pod.metadata.labels?.[LABEL_STATE] === 'retired';
+}
+
 export function isTerminating(pod: StoredPod): boolean {
   return pod.metadata.deletionTimestamp !== undefined;
 }
@@ -44,7 +49,9 @@ export function hasRestarted(pod: StoredPod): boolean {
 }
 
 export function isOwnedBy(pod: StoredPod, pool: Stored<WarmPool>): boolean {
-  return pod.metadata.ownerReferences?.some((owner) => owner.controller === true && owner.uid === pool.metadata.uid) ?? false;
+  return (
+    pod.metadata.ownerReferences?.some((owner) => owner.controller === true && owner.uid === pool.metadata.uid) ?? false
+  );
 }
 
 export function templateHashOf(pod: StoredPod): string | undefined {
@@ -78,7 +85,11 @@ export function createdAtUnixMs(pod: StoredPod): number {
 
 /** What went wrong with a pod, in the words of whoever said it. */
 export function podTrouble(pod: StoredPod): string {
-  const unscheduled = pod.status?.conditions?.find((condition) => condition.type === 'PodScheduled' && condition.status === 'False');
-  const parts = [pod.status?.reason, pod.status?.message, unscheduled?.message].filter((part) => part !== undefined && part !== '');
+  const unscheduled = pod.status?.conditions?.find(
+    (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
+  );
+  const parts = [pod.status?.reason, pod.status?.message, unscheduled?.message].filter(
+    (part) => part !== undefined && part !== '',
+  );
   return parts.length > 0 ? parts.join(': ') : `phase ${pod.status?.phase ?? 'Pending'}`;
 }

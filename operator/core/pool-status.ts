@@ -19,7 +19,11 @@ export function poolStatus(input: PoolStatusInput): WarmPoolStatus {
   const ready = members.filter((member) => member.isReady);
   const updated = members.filter((member) => member.isUpdated);
   const generation = pool.metadata.generation ?? 0;
-  const conditions = setConditions(pool.status?.conditions ?? [], conditionUpdates(input, ready.length, generation), nowUnixMs);
+  const conditions = setConditions(
+    pool.status?.conditions ?? [],
+    conditionUpdates(input, ready.length, generation),
+    nowUnixMs,
+  );
   const status: WarmPoolStatus = {
     observedGeneration: generation,
     replicas: members.length,
@@ -49,7 +53,11 @@ function conditionUpdates(input: PoolStatusInput, ready: number, observedGenerat
       type: 'Progressing',
       status: isFull || isStalled ? 'False' : 'True',
       reason: isFull ? 'Complete' : isStalled ? 'Stalled' : 'Replacing',
-      message: isFull ? 'nothing is left to do' : isStalled ? 'see the Stalled condition' : 'pods are being made or removed',
+      message: isFull
+        ? 'nothing is left to do'
+        : isStalled
+          ? 'see the Stalled condition'
+          : 'pods are being made or removed',
       observedGeneration,
     },
     {
@@ -63,5 +71,7 @@ function conditionUpdates(input: PoolStatusInput, ready: number, observedGenerat
 }
 
 function isSame(before: WarmPoolStatus, after: WarmPoolStatus): boolean {
-  return (Object.keys(after) as (keyof WarmPoolStatus)[]).every((field) => JSON.stringify(before[field]) === JSON.stringify(after[field]));
+  return (Object.keys(after) as (keyof WarmPoolStatus)[]).every(
+    (field) => JSON.stringify(before[field]) === JSON.stringify(after[field]),
+  );
 }

@@ -43,7 +43,7 @@ export interface Regarding {
 export const EVENTS_RESOURCE: Resource = { group: 'events.k8s.io', version: 'v1', plural: 'events', kind: 'Event' };
 /** Different events remembered, to know a repetition; the oldest is forgotten first. */
 const REMEMBERED_LIMIT = 4096;
-const NOTE_LIMIT = 1024;
+const NOTE_LIMIT_BYTES = 1024;
 const WRITE_TIMEOUT_MS = 10_000;
 
 /** Writes Kubernetes events for people to find with `kubectl describe`. They are a courtesy: never waited for, never an error. */
@@ -155,6 +155,8 @@ export class EventRecorder {
   }
 }
 
+/** The apiserver counts bytes; a character cut in two becomes a replacement character of three. */
 function shorten(note: string): string {
-  return note.length <= NOTE_LIMIT ? note : `${note.slice(0, NOTE_LIMIT - 1)}…`;
+  const bytes = Buffer.from(note);
+  return bytes.length <= NOTE_LIMIT_BYTES ? note : `${bytes.subarray(0, NOTE_LIMIT_BYTES - 6).toString()}…`;
 }

@@ -116,12 +116,15 @@ export interface KubeClient {
     object: T,
     options?: CallOptions,
   ): Promise<Stored<T>>;
-  /** JSON merge patch. A `metadata.resourceVersion` in it is a precondition: 409 `Conflict` when the object has changed. */
+  /**
+   * An object is a JSON merge patch; a `metadata.resourceVersion` in it is a precondition: 409 `Conflict` when the object has changed.
+   * A list is a JSON patch, applied to the object as it is now whatever else has changed in it: 422 `Invalid` when a `test` fails.
+   */
   patch<T extends KubeObject>(
     resource: Resource,
     namespace: string,
     name: string,
-    patch: object,
+    patch: object | readonly JsonPatchOperation[],
     options?: CallOptions,
   ): Promise<Stored<T>>;
   /** JSON merge patch of the status subresource. */
@@ -134,6 +137,10 @@ export interface KubeClient {
   ): Promise<Stored<T>>;
   delete(resource: Resource, namespace: string, name: string, options?: DeleteOptions): Promise<void>;
 }
+
+/** One operation of a JSON patch (RFC 6902); `path` is a JSON pointer, `~1` standing for `/` inside a name. */
+export type JsonPatchOperation =
+  { op: 'test' | 'add' | 'replace'; path: string; value: unknown } | { op: 'remove'; path: string };
 
 /** `status` as HTTP (0 when no answer came), `reason` as Kubernetes names it, or `Timeout`, `Network`, `Aborted` from this side. */
 export class KubeError extends Error {

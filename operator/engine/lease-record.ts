@@ -19,6 +19,9 @@ interface Lease extends KubeObject {
   };
 }
 
+/** Stands for the version of a lease that was there and is not any more. */
+const GONE = '';
+
 export interface LeaseTarget {
   namespace: string;
   name: string;
@@ -52,9 +55,9 @@ export class LeaseRecord {
   /** Undefined when somebody else holds it. Rejects with 409 when somebody else was faster. */
   async acquire(signal: AbortSignal): Promise<HeldLease | undefined> {
     const lease = await this.#read(signal);
-    if (!lease) return this.#create(signal);
     if (!this.#isFree(lease)) return undefined;
-    const term = this.#highestTerm + 1;
+    const term = ++this.#highestTerm;
+    if (!lease) return { number: term, resourceVersion: await this.#create(term, signal) };
     const written = await this.#patch(lease.metadata.resourceVersion, this.#holding(term), signal);
     return { number: term, resourceVersion: written.metadata.resourceVersion };
   }
@@ -82,24 +85,31 @@ export class LeaseRecord {
     const { namespace, name } = this.#options;
     try {
       const lease = await client.get<Lease>(LEASES_RESOURCE, namespace, name, { signal });
-      const { resourceVersion } = lease.metadata;
-      this.#highestTerm = Math.max(this.#highestTerm, lease.spec?.leaseTransitions ?? 0);
-      if (this.#seen?.resourceVersion !== resourceVersion) {
-        this.#seen = { resourceVersion, atMs: clock.monotonic(), holder: lease.spec?.holderIdentity ?? '' };
-      }
+      this.#see(lease);
       return lease;
     } catch (error) {
-      if (isKubeError(error, 404)) return undefined;
-      throw error;
+      if (!isKubeError(error, 404)) throw error;
+      // Whoever held it does not know yet that it is gone.
+      if (this.#seen && this.#seen.resourceVersion !== GONE) {
+        this.#seen = { resourceVersion: GONE, atMs: clock.monotonic(), holder: this.#seen.holder };
+      }
+      return undefined;
     }
   }
 
-  #isFree(lease: Stored<Lease>): boolean {
+  #see(lease: Stored<Lease>): void {
+    const { resourceVersion } = lease.metadata;
+    this.#highestTerm = Math.max(this.#highestTerm, lease.spec?.leaseTransitions ?? 0);
+    if (this.#seen?.resourceVersion === resourceVersion) return;
     const holder = lease.spec?.holderIdentity ?? '';
-    if (holder === '' || !this.#seen) return holder === '';
+    this.#seen = { resourceVersion, atMs: this.#deps.clock.monotonic(), holder };
+  }
+
+  #isFree(lease: Stored<Lease> | undefined): boolean {
+    if (!this.#seen || this.#seen.holder === '') return true;
     // Also when it names us: an earlier term of ours that nobody renews, or an acquisition whose answer was lost.
-    if (holder === this.#options.identity) return true;
-    const durationMs = Math.max(this.#options.leaseDurationMs, (lease.spec?.leaseDurationSeconds ?? 0) * 1000);
+    if (this.#seen.holder === this.#options.identity) return true;
+    const durationMs = Math.max(this.#options.leaseDurationMs, (lease?.spec?.leaseDurationSeconds ?? 0) * 1000);
     return this.#deps.clock.monotonic() - this.#seen.atMs >= durationMs;
   }
 
@@ -107,23 +117,25 @@ export class LeaseRecord {
     return lease.spec?.holderIdentity === this.#options.identity && lease.spec.leaseTransitions === held.number;
   }
 
-  async #create(signal: AbortSignal): Promise<HeldLease> {
+  async #create(term: number, signal: AbortSignal): Promise<string> {
     const { namespace, name } = this.#options;
-    const term = this.#highestTerm + 1;
     const lease: Lease = {
       apiVersion: 'coordination.k8s.io/v1',
       kind: 'Lease',
       metadata: { name, namespace },
       spec: this.#holding(term),
     };
-    const { metadata } = await this.#deps.client.create<Lease>(LEASES_RESOURCE, namespace, lease, { signal });
-    return { number: term, resourceVersion: metadata.resourceVersion };
+    const created = await this.#deps.client.create<Lease>(LEASES_RESOURCE, namespace, lease, { signal });
+    this.#see(created);
+    return created.metadata.resourceVersion;
   }
 
-  #patch(resourceVersion: string, spec: Lease['spec'], signal: AbortSignal): Promise<Stored<Lease>> {
+  async #patch(resourceVersion: string, spec: Lease['spec'], signal: AbortSignal): Promise<Stored<Lease>> {
     const { namespace, name } = this.#options;
     const patch = { metadata: { resourceVersion }, spec };
-    return this.#deps.client.patch<Lease>(LEASES_RESOURCE, namespace, name, patch, { signal });
+    const written = await this.#deps.client.patch<Lease>(LEASES_RESOURCE, namespace, name, patch, { signal });
+    this.#see(written);
+    return written;
   }
 
   #holding(term: number): NonNullable<Lease['spec']> {

@@ -1,5 +1,10 @@
 import { errorBodySchema } from '@warmpool/protocol/errors.ts';
-import { batchKillReplySchema, hostLoadReplySchema, nodeEventSchema, type NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
+import {
+  batchKillReplySchema,
+  hostLoadReplySchema,
+  nodeEventSchema,
+  type NodeEvent,
+} from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
 import { Pool } from 'undici';
 import type { z } from 'zod';
@@ -27,33 +32,57 @@ export class HttpHostAgentClient implements HostAgentClient {
     return [...this.#pools.keys()];
   }
 
-  load: HostAgentClient['load'] = (node, request, options) => this.#call(node, hostLoadReplySchema, { method: 'POST', path: '/v1/load', body: request, ...options });
+  load: HostAgentClient['load'] = (node, request, options) =>
+    this.#call(node, hostLoadReplySchema, { method: 'POST', path: '/v1/load', body: request, ...options });
 
   kill: HostAgentClient['kill'] = async (node, podUid, request, options) => {
     const body = { items: [{ ...request, podUid }] };
-    const { items } = await this.#call(node, batchKillReplySchema, { method: 'POST', path: '/v1/kill:batch', body, ...options });
+    const { items } = await this.#call(node, batchKillReplySchema, {
+      method: 'POST',
+      path: '/v1/kill:batch',
+      body,
+      ...options,
+    });
     const [item] = items;
-    if (item === undefined) throw new HostAgentError(502, 'BadReply', `the host-agent of node ${node} answered without an item`);
+    if (item === undefined)
+      throw new HostAgentError(502, 'BadReply', `the host-agent of node ${node} answered without an item`);
     return item;
   };
 
   logs: HostAgentClient['logs'] = (node, podUid, query, options) => {
-    const search = new URLSearchParams({ limitBytes: String(query.limitBytes), ...(query.requestId !== undefined && { requestId: query.requestId }) });
-    return this.#call(node, logsReplySchema, { method: 'GET', path: `/v1/pods/${podUid}/logs?${search.toString()}`, ...options });
+    const search = new URLSearchParams({
+      limitBytes: String(query.limitBytes),
+      ...(query.requestId !== undefined && { requestId: query.requestId }),
+    });
+    return this.#call(node, logsReplySchema, {
+      method: 'GET',
+      path: `/v1/pods/${podUid}/logs?${search.toString()}`,
+      ...options,
+    });
   };
 
   async *events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
-    const { statusCode, body } = await this.#pool(node).request({ method: 'GET', path: '/v1/events', signal, bodyTimeout: 0 });
+    const { statusCode, body } = await this.#pool(node).request({
+      method: 'GET',
+      path: '/v1/events',
+      signal,
+      bodyTimeout: 0,
+    });
     if (statusCode !== 200) {
       await body.dump();
-      throw new HostAgentError(statusCode, 'BadReply', `the host-agent of node ${node} answered ${statusCode} to /v1/events`);
+      throw new HostAgentError(
+        statusCode,
+        'BadReply',
+        `the host-agent of node ${node} answered ${statusCode} to /v1/events`,
+      );
     }
     body.setEncoding('utf8');
     let rest = '';
     for await (const chunk of body as AsyncIterable<string>) {
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
-      if (rest.length > LINE_LIMIT_CHARACTERS) throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent a line without end`);
+      if (rest.length > LINE_LIMIT_CHARACTERS)
+        throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent a line without end`);
       for (const line of lines) if (line !== '') yield nodeEventSchema.parse(JSON.parse(line));
     }
   }
@@ -68,7 +97,11 @@ export class HttpHostAgentClient implements HostAgentClient {
     return pool;
   }
 
-  async #call<S extends z.ZodType>(node: string, schema: S, call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number }): Promise<z.output<S>> {
+  async #call<S extends z.ZodType>(
+    node: string,
+    schema: S,
+    call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number },
+  ): Promise<z.output<S>> {
     const pool = this.#pool(node);
     let statusCode: number;
     let text: string;
@@ -77,7 +110,10 @@ export class HttpHostAgentClient implements HostAgentClient {
         method: call.method,
         path: call.path,
         signal: AbortSignal.timeout(call.timeoutMs),
-        ...(call.body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(call.body) }),
+        ...(call.body !== undefined && {
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(call.body),
+        }),
       });
       statusCode = reply.statusCode;
       text = await reply.body.text();
@@ -87,19 +123,23 @@ export class HttpHostAgentClient implements HostAgentClient {
     }
     if (statusCode >= 400) throw refusal(statusCode, text, node);
     const parsed = schema.safeParse(parseJson(text));
-    if (!parsed.success) throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent something that is not a reply`);
+    if (!parsed.success)
+      throw new HostAgentError(0, 'BadReply', `the host-agent of node ${node} sent something that is not a reply`);
     return parsed.data;
   }
 }
 
 function connect(endpoint: string): Pool {
   const options = { connections: CONNECTIONS_PER_NODE, keepAliveTimeout: 60_000, headersTimeout: 0, bodyTimeout: 0 };
-  return endpoint.startsWith('unix:') ? new Pool('http://host-agent', { ...options, socketPath: endpoint.slice('unix:'.length) }) : new Pool(endpoint, options);
+  return endpoint.startsWith('unix:')
+    ? new Pool('http://host-agent', { ...options, socketPath: endpoint.slice('unix:'.length) })
+    : new Pool(endpoint, options);
 }
 
 function refusal(statusCode: number, text: string, node: string): HostAgentError {
   const body = errorBodySchema.safeParse(parseJson(text));
-  if (!body.success) return new HostAgentError(statusCode, 'BadReply', `the host-agent of node ${node} answered ${statusCode}`);
+  if (!body.success)
+    return new HostAgentError(statusCode, 'BadReply', `the host-agent of node ${node} answered ${statusCode}`);
   const { code, message, phase, stack } = body.data;
   return new HostAgentError(statusCode, code, message, { phase, userStack: stack });
 }

@@ -43,7 +43,8 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
 
   app.post('/v1/pools/:namespace/:pool/claims', async (request, reply) => {
     const { namespace, pool } = parse(poolParamsSchema, request.params, 'path');
-    if (deps.isDraining()) throw claimError('Draining', 'this operator is shutting down; try again', { retryAfterSeconds: 1 });
+    if (deps.isDraining())
+      throw claimError('Draining', 'this operator is shutting down; try again', { retryAfterSeconds: 1 });
     const body = parse(claimRequestSchema, request.body, 'claim');
     const claim = await deps.claims.claim(namespace, pool, body, abortOnClose(request, reply));
     reply.header('Server-Timing', serverTiming(claim));
@@ -78,7 +79,8 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
   app.post('/v1/claims/:namespace/:claimId/kill', async (request, reply) => {
     const { namespace, claimId } = parse(claimParamsSchema, request.params, 'path');
     const result = await deps.queries.kill(namespace, claimId, parse(killRequestSchema, request.body, 'kill request'));
-    if (result.statusCode >= 400) throw new ClaimError('KillFailed', result.statusCode, result.message ?? `the request is ${result.state}`);
+    if (result.statusCode >= 400)
+      throw new ClaimError('KillFailed', result.statusCode, result.message ?? `the request is ${result.state}`);
     return reply.code(result.statusCode).send({ state: result.state });
   });
 

@@ -7,7 +7,12 @@ const BUFFER_LIMIT_BYTES = 1024 * 1024;
 const HEARTBEAT_MS = 15_000;
 
 /** Server-sent events: one `claim` for each claim that is known now, `synced`, then one `claim` for each change. */
-export function streamClaims(queries: ClaimQueries, pool: { namespace: string; pool: string }, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+export function streamClaims(
+  queries: ClaimQueries,
+  pool: { namespace: string; pool: string },
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
   reply.hijack();
   const out = reply.raw;
   out.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store', connection: 'keep-alive' });

@@ -32,7 +32,9 @@ export function answerErrors(app: FastifyInstance): void {
     if (told.code === 'Internal') request.log.error({ err: error }, 'request failed unexpectedly');
     return send(reply, told);
   });
-  app.setNotFoundHandler((request, reply) => send(reply, claimError('NotFound', `there is nothing at ${request.method} ${request.url.split('?')[0]}`)));
+  app.setNotFoundHandler((request, reply) =>
+    send(reply, claimError('NotFound', `there is nothing at ${request.method} ${request.url.split('?')[0]}`)),
+  );
 }
 
 function send(reply: FastifyReply, error: ClaimError): FastifyReply {
@@ -51,8 +53,10 @@ function translate(error: FastifyError): ClaimError {
     case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
       return claimError('InvalidRequest', 'the body does not have the length that Content-Length says');
     default:
-      if (error instanceof SyntaxError || error.code === 'FST_ERR_CTP_INVALID_JSON_BODY') return claimError('InvalidJson', `the body is not valid JSON: ${error.message}`);
-      if (error.statusCode !== undefined && error.statusCode < 500) return new ClaimError('InvalidRequest', error.statusCode, error.message);
+      if (error instanceof SyntaxError || error.code === 'FST_ERR_CTP_INVALID_JSON_BODY')
+        return claimError('InvalidJson', `the body is not valid JSON: ${error.message}`);
+      if (error.statusCode !== undefined && error.statusCode < 500)
+        return new ClaimError('InvalidRequest', error.statusCode, error.message);
       return claimError('Internal', 'something went wrong in the operator; its log says what', { cause: error });
   }
 }

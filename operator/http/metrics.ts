@@ -19,10 +19,16 @@ export class OperatorMetrics implements Metrics {
     collectDefaultMetrics({ register: this.registry });
     for (const [name, { type, labels, help }] of Object.entries(ENGINE_METRICS)) {
       const config = { name, help, labelNames: [...labels], registers };
-      const metric = type === 'counter' ? new Counter(config) : type === 'gauge' ? new Gauge(config) : new Histogram(config);
+      const metric =
+        type === 'counter' ? new Counter(config) : type === 'gauge' ? new Gauge(config) : new Histogram(config);
       this.#engine.set(name as EngineMetric, metric);
     }
-    this.#claims = new Counter({ name: 'warmpool_claims_total', help: 'Claims by pool and outcome: standby, reused, cold, user-error, empty, error, abandoned.', labelNames: ['pool', 'outcome'], registers });
+    this.#claims = new Counter({
+      name: 'warmpool_claims_total',
+      help: 'Claims by pool and outcome: standby, reused, cold, user-error, empty, error, abandoned.',
+      labelNames: ['pool', 'outcome'],
+      registers,
+    });
     this.#phases = new Histogram({
       name: 'warmpool_claim_duration_seconds',
       help: 'Time of each phase of a claim that became ready; phase total is the whole.',
@@ -30,8 +36,16 @@ export class OperatorMetrics implements Metrics {
       buckets: CLAIM_BUCKETS_SECONDS,
       registers,
     });
-    this.#kubeRequests = new Histogram({ name: 'rest_client_request_duration_seconds', help: 'Calls to the apiserver by verb, resource and status.', labelNames: ['verb', 'resource', 'code'], registers });
-    new Gauge({ name: 'warmpool_build_info', help: 'Always 1.', labelNames: ['version'], registers }).set({ version }, 1);
+    this.#kubeRequests = new Histogram({
+      name: 'rest_client_request_duration_seconds',
+      help: 'Calls to the apiserver by verb, resource and status.',
+      labelNames: ['verb', 'resource', 'code'],
+      registers,
+    });
+    new Gauge({ name: 'warmpool_build_info', help: 'Always 1.', labelNames: ['version'], registers }).set(
+      { version },
+      1,
+    );
   }
 
   add(name: EngineMetric, labels: Record<string, string>, by = 1): void {

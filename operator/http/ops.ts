@@ -21,5 +21,7 @@ export function addOpsRoutes(app: FastifyInstance, deps: OpsDeps): void {
     const isReady = deps.isReady();
     return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not serving claims' });
   });
-  app.get('/metrics', async (_request, reply) => reply.type(deps.registry.contentType).send(await deps.registry.metrics()));
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(deps.registry.contentType).send(await deps.registry.metrics()),
+  );
 }

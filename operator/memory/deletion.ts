@@ -3,11 +3,12 @@ import { isJsonObject, type JsonObject, withMembers } from './json.ts';
 import type { KindRules } from './kind-rules.ts';
 import { apiTime } from './server-fields.ts';
 
-export type DeletionPlan =
-  | { kind: 'remove' }
-  /** The object stays, marked, until the kubelet or a finalizer's owner is done. */
-  | { kind: 'mark'; object: JsonObject }
-  | { kind: 'nothing' };
+export interface DeletionPlan {
+  /** The object with the mark of deletion, to be written first. */
+  marked: JsonObject | undefined;
+  /** Nobody has to finish anything: the object goes now. */
+  isRemoved: boolean;
+}
 
 type Meta = ObjectMeta & { deletionGracePeriodSeconds?: number };
 
@@ -19,21 +20,23 @@ export function planDeletion(
 ): DeletionPlan {
   const object = stored as unknown as JsonObject;
   const metadata: Meta = stored.metadata;
-  const grace = rules.deletesGracefully ? podGraceSeconds(object, gracePeriodSeconds) : 0;
+  const isMarked = metadata.deletionTimestamp !== undefined;
   const hasFinalizers = (metadata.finalizers?.length ?? 0) > 0;
-  if (grace === 0 && !hasFinalizers) return { kind: 'remove' };
-  const isShortened = grace < (metadata.deletionGracePeriodSeconds ?? 0);
-  if (metadata.deletionTimestamp !== undefined && !isShortened) return { kind: 'nothing' };
-  const marked: Meta = {
+  const wanted = rules.deletesGracefully ? podGraceSeconds(object, gracePeriodSeconds) : 0;
+  const grace = isMarked ? Math.min(wanted, metadata.deletionGracePeriodSeconds ?? 0) : wanted;
+  const isRemoved = grace === 0 && !hasFinalizers;
+
+  const isShortened = isMarked && grace < (metadata.deletionGracePeriodSeconds ?? 0);
+  // A kind with grace is marked even when the grace is nothing: watchers see both steps.
+  const needsMark = isShortened || (!isMarked && (rules.deletesGracefully || !isRemoved));
+  if (!needsMark) return { marked: undefined, isRemoved };
+  const deletion: Meta = {
     ...metadata,
     deletionTimestamp: apiTime(nowMs + grace * 1000),
     deletionGracePeriodSeconds: grace,
   };
-  // A shortened grace period is not a second change of mind.
-  if (metadata.generation !== undefined && metadata.deletionTimestamp === undefined) {
-    marked.generation = metadata.generation + 1;
-  }
-  return { kind: 'mark', object: withMembers(object, { metadata: Object.freeze(marked) }) };
+  if (metadata.generation !== undefined && !isMarked) deletion.generation = metadata.generation + 1;
+  return { marked: withMembers(object, { metadata: Object.freeze(deletion) }), isRemoved };
 }
 
 /** Nothing runs for a pod without a node or one that has ended: such pods go at once. */

@@ -1,6 +1,7 @@
+import { badRequest } from './api-errors.ts';
 import { isJsonObject, type JsonObject } from './json.ts';
-import { requireMicroTime } from './lease-rules.ts';
 import type { Admission, KindRules } from './kind-rules.ts';
+import { microTimeProblems } from './micro-time.ts';
 
 /** events.k8s.io/v1 as the apiserver checks new events; one that lacks a field is refused, not stored half. */
 const REQUIRED_TEXTS = [
@@ -16,7 +17,8 @@ export const eventRules: KindRules = {
   hasGeneration: false,
   deletesGracefully: false,
   admitCreate(object): Admission {
-    requireMicroTime(object, 'Event', 'eventTime');
+    const [unparsed] = microTimeProblems(object, ['eventTime']);
+    if (unparsed) throw badRequest(`Event in version "v1" cannot be handled as a Event: ${unparsed}`);
     const problems: string[] = [];
     if (object['eventTime'] === undefined) problems.push('eventTime: Required value');
     for (const [field, shown, limit] of REQUIRED_TEXTS) {

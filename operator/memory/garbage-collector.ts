@@ -1,6 +1,6 @@
 import type { Clock } from '../engine/clock.ts';
 import type { ObjectMeta, Resource } from '../engine/kube-client.ts';
-import type { Change, ObjectStore } from './object-store.ts';
+import type { Change, VersionedStore } from './versioned-store.ts';
 
 interface Dependent {
   readonly resource: Resource;
@@ -15,13 +15,13 @@ interface Dependent {
  */
 export class GarbageCollector {
   readonly #clock: Clock;
-  readonly #store: () => ObjectStore;
+  readonly #store: () => VersionedStore;
   readonly #delayMs: number;
   readonly #liveUids = new Set<string>();
   readonly #knownKinds = new Set<string>();
   readonly #dependents = new Map<string, Map<string, Dependent>>();
 
-  constructor(deps: { clock: Clock; store: () => ObjectStore }, delayMs: number) {
+  constructor(deps: { clock: Clock; store: () => VersionedStore }, delayMs: number) {
     this.#clock = deps.clock;
     this.#store = deps.store;
     this.#delayMs = delayMs;

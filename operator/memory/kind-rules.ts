@@ -15,6 +15,8 @@ export interface Admission {
 export interface KindRules {
   /** Status is written through its own subresource, and only there. */
   readonly hasStatus: boolean;
+  /** A patch of the status may change labels and annotations along with it. */
+  readonly statusCarriesMetadata?: boolean;
   /** `metadata.generation` counts the changes of everything but metadata and status. */
   readonly hasGeneration: boolean;
   /** Deletion waits for somebody (the kubelet) to finish it. */

@@ -1,39 +1,40 @@
-import { isJsonObject, type JsonObject } from './json.ts';
 import { badRequest } from './api-errors.ts';
+import { isJsonObject, type JsonObject } from './json.ts';
 import type { Admission, KindRules } from './kind-rules.ts';
+import { microTimeProblems } from './micro-time.ts';
 
-/** metav1.MicroTime: exactly six digits. A `Date` printed as ISO has three and is refused before anything else is looked at. */
-const MICRO_TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}(Z|[+-]\d\d:\d\d)$/;
-
-export function requireMicroTime(object: JsonObject, kind: string, field: string): void {
-  const value = object[field];
-  if (value === undefined || (typeof value === 'string' && MICRO_TIME.test(value))) return;
-  throw badRequest(
-    `${kind} in version "v1" cannot be handled as a ${kind}: ${field} is not a MicroTime: ${JSON.stringify(value)}`,
-  );
-}
-
-function admit(object: JsonObject): Admission {
-  const spec = isJsonObject(object['spec']) ? object['spec'] : {};
-  requireMicroTime(spec, 'Lease', 'acquireTime');
-  requireMicroTime(spec, 'Lease', 'renewTime');
-  const problems: string[] = [];
-  for (const [field, lowest] of [
-    ['leaseDurationSeconds', 1],
-    ['leaseTransitions', 0],
-  ] as const) {
-    const value = spec[field];
-    if (typeof value === 'number' && value < lowest) {
-      problems.push(`spec.${field}: Invalid value: ${value}: must be at least ${lowest}`);
-    }
-  }
-  return { object, problems };
-}
+const TIMES = ['acquireTime', 'renewTime'];
+const LOWEST = [
+  ['leaseDurationSeconds', 1],
+  ['leaseTransitions', 0],
+] as const;
 
 export const leaseRules: KindRules = {
   hasStatus: false,
   hasGeneration: false,
   deletesGracefully: false,
-  admitCreate: admit,
-  admitUpdate: (_before, after) => admit(after),
+  admitCreate(object) {
+    const [unparsed] = microTimeProblems(specOf(object), TIMES);
+    if (unparsed) throw badRequest(`Lease in version "v1" cannot be handled as a Lease: ${unparsed}`);
+    return admit(object);
+  },
+  admitUpdate(_before, after) {
+    // In a patch what cannot be parsed is invalid (422), not a bad request.
+    const unparsed = microTimeProblems(specOf(after), TIMES);
+    return unparsed.length > 0 ? { object: after, problems: unparsed } : admit(after);
+  },
 };
+
+function admit(object: JsonObject): Admission {
+  const spec = specOf(object);
+  const problems = LOWEST.flatMap(([field, lowest]) => {
+    const value = spec[field];
+    const isTooLow = typeof value === 'number' && value < lowest;
+    return isTooLow ? [`spec.${field}: Invalid value: ${value}: must be at least ${lowest}`] : [];
+  });
+  return { object, problems };
+}
+
+function specOf(object: JsonObject): JsonObject {
+  return isJsonObject(object['spec']) ? object['spec'] : {};
+}

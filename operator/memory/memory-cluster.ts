@@ -5,7 +5,7 @@ import { EventLog } from './event-log.ts';
 import { GarbageCollector } from './garbage-collector.ts';
 import { parseLabelSelector } from './label-selector.ts';
 import { memoryKubeClient } from './memory-kube-client.ts';
-import { type Change, ObjectStore, type StoredObject } from './object-store.ts';
+import { type Change, VersionedStore, type StoredObject } from './versioned-store.ts';
 import { Paging } from './paging.ts';
 import { watchStream } from './watch-stream.ts';
 
@@ -32,7 +32,7 @@ export class MemoryCluster {
   readonly #deps: MemoryClusterDeps;
   readonly #historyLimit: number;
   readonly #bookmarkIntervalMs: number;
-  readonly #store: ObjectStore;
+  readonly #store: VersionedStore;
   readonly #paging: Paging;
   readonly #logs = new Map<string, EventLog>();
   readonly #listeners = new Set<(change: Change) => void>();
@@ -47,7 +47,7 @@ export class MemoryCluster {
       { clock: deps.clock, store: () => this.#store },
       options.garbageCollectionDelayMs ?? 10,
     );
-    this.#store = new ObjectStore({
+    this.#store = new VersionedStore({
       clock: deps.clock,
       random: deps.random,
       onChange: (change) => {

@@ -9,10 +9,10 @@ import type {
 } from '../engine/kube-client.ts';
 import { aborted } from './api-errors.ts';
 import type { MemoryCluster } from './memory-cluster.ts';
-import type { ObjectStore } from './object-store.ts';
+import type { VersionedStore } from './versioned-store.ts';
 
 /** The port over the memory cluster. A call takes effect when it is made; its answer comes in a microtask, as if over the wire. */
-export function memoryKubeClient(cluster: MemoryCluster, store: ObjectStore): KubeClient {
+export function memoryKubeClient(cluster: MemoryCluster, store: VersionedStore): KubeClient {
   // Async, so that what the step throws becomes a rejection.
   const answer = async <T>(options: CallOptions | undefined, step: () => unknown): Promise<T> => {
     if (options?.signal?.aborted) throw aborted();

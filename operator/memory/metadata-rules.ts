@@ -35,9 +35,6 @@ export function metadataProblems(metadata: ObjectMeta): string[] {
 /** Of an update: what may never change, and what may not change any more once deletion has begun. */
 export function metadataUpdateProblems(before: ObjectMeta, after: ObjectMeta): string[] {
   const problems: string[] = [];
-  if (after.creationTimestamp !== before.creationTimestamp) {
-    problems.push(`metadata.creationTimestamp: Invalid value: "${after.creationTimestamp}": field is immutable`);
-  }
   if (after.deletionTimestamp !== before.deletionTimestamp) {
     problems.push(`metadata.deletionTimestamp: Invalid value: "${after.deletionTimestamp}": field is immutable`);
   }

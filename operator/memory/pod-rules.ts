@@ -6,6 +6,7 @@ const MUTABLE = ['activeDeadlineSeconds', 'tolerations', 'terminationGracePeriod
 
 export const podRules: KindRules = {
   hasStatus: true,
+  statusCarriesMetadata: true,
   hasGeneration: true,
   deletesGracefully: true,
 

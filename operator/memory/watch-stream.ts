@@ -1,9 +1,9 @@
 import type { Clock } from '../engine/clock.ts';
-import { KubeError, type KubeObject, type WatchEvent, type WatchOptions } from '../engine/kube-client.ts';
+import type { KubeError, KubeObject, WatchEvent, WatchOptions } from '../engine/kube-client.ts';
 import { aborted, badRequest, expired } from './api-errors.ts';
 import type { EventLog, LoggedEvent } from './event-log.ts';
 import { parseLabelSelector } from './label-selector.ts';
-import type { StoredObject } from './object-store.ts';
+import type { StoredObject } from './versioned-store.ts';
 
 export interface WatchedKind {
   readonly clock: Clock;
@@ -110,9 +110,6 @@ function positionAfter(kind: WatchedKind, resourceVersion: string): number {
   const version = Number(resourceVersion);
   if (!Number.isInteger(version) || version < 0)
     throw badRequest(`Invalid value: "${resourceVersion}": resourceVersion`);
-  if (version > kind.version()) {
-    throw new KubeError(504, 'Timeout', `Too large resource version: ${version}, current: ${kind.version()}`);
-  }
   const position = kind.log.positionAfter(version);
   if (position === undefined) throw tooOld(resourceVersion, kind.version());
   return position;

@@ -1,8 +1,8 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Agent, request } from 'undici';
 import type { TestProject } from 'vitest/node';
 import { parseAllDocuments } from 'yaml';
+import { AdminApi } from './admin-api.ts';
 import { findOrBuild } from './binaries.ts';
 import { type ControlPlaneAccess, startControlPlane } from './control-plane.ts';
 
@@ -37,38 +37,20 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   return () => controlPlane.stop();
 }
 
-async function applyDefinitions({ url, token, caPem }: ControlPlaneAccess): Promise<void> {
-  const dispatcher = new Agent({ connect: { ca: caPem } });
-  const send = async (
-    method: 'GET' | 'POST',
-    path: string,
-    body?: unknown,
-  ): Promise<{ status: number; text: string }> => {
-    const answer = await request(`${url}${path}`, {
-      dispatcher,
-      method,
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: body === undefined ? null : JSON.stringify(body),
-    });
-    return { status: answer.statusCode, text: await answer.body.text() };
-  };
-  try {
-    const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
-    for (const file of files) {
-      for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
-        const definition = document.toJS() as Definition;
-        const path = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
-        const created = await send('POST', path, definition);
-        if (created.status !== 201) throw new Error(`${file} was refused: ${created.text}`);
-        const { group, names, versions } = definition.spec;
-        await until(`${file} to be served`, async () => {
-          const { status } = await send('GET', `/apis/${group}/${versions[0]?.name}/${names.plural}`);
-          return status === 200;
-        });
-      }
+async function applyDefinitions(access: ControlPlaneAccess): Promise<void> {
+  await using admin = new AdminApi(access);
+  const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
+  for (const file of files) {
+    for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
+      const definition = document.toJS() as Definition;
+      const created = await admin.send('POST', '/apis/apiextensions.k8s.io/v1/customresourcedefinitions', definition);
+      if (created.status !== 201) throw new Error(`${file} was refused: ${JSON.stringify(created.body)}`);
+      const { group, names, versions } = definition.spec;
+      await until(`${file} to be served`, async () => {
+        const { status } = await admin.send('GET', `/apis/${group}/${versions[0]?.name}/${names.plural}`);
+        return status === 200;
+      });
     }
-  } finally {
-    await dispatcher.close();
   }
 }
 

@@ -1,5 +1,12 @@
 import type { Clock } from '../engine/clock.ts';
-import type { DeleteOptions, KubeObject, ObjectMeta, Resource, Stored } from '../engine/kube-client.ts';
+import {
+  type DeleteOptions,
+  KubeError,
+  type KubeObject,
+  type ObjectMeta,
+  type Resource,
+  type Stored,
+} from '../engine/kube-client.ts';
 import type { Random } from '../engine/random.ts';
 import {
   alreadyExists,
@@ -26,7 +33,7 @@ export interface Change {
   readonly previous: StoredObject | undefined;
 }
 
-export interface ObjectStoreDeps {
+export interface VersionedStoreDeps {
   clock: Clock;
   random: Random;
   /** Called inside the write, after it can be read: must not write itself. */
@@ -34,13 +41,13 @@ export interface ObjectStoreDeps {
 }
 
 /** The transactional heart: every method is one atomic step, takes effect before it returns, and throws what an apiserver answers. */
-export class ObjectStore {
-  readonly #deps: ObjectStoreDeps;
+export class VersionedStore {
+  readonly #deps: VersionedStoreDeps;
   readonly #kinds = new Map<string, Map<string, StoredObject>>();
   /** As etcd: one counter for everything. */
   #version = 1;
 
-  constructor(deps: ObjectStoreDeps) {
+  constructor(deps: VersionedStoreDeps) {
     this.#deps = deps;
   }
 
@@ -58,6 +65,7 @@ export class ObjectStore {
   }
 
   get(resource: Resource, namespace: string, name: string): StoredObject {
+    if (name === '') throw invalid(resource, '', ['metadata.name: Invalid value: "": must be a name']);
     const object = this.find(resource, namespace, name);
     if (object === undefined) throw notFound(resource, name);
     return object;
@@ -66,7 +74,9 @@ export class ObjectStore {
   create(resource: Resource, namespace: string, input: KubeObject): StoredObject {
     const object = frozenCopy(input);
     const given = object.metadata;
-    if (given.resourceVersion) throw badRequest('resourceVersion should not be set on objects to be created');
+    if (given.resourceVersion) {
+      throw new KubeError(500, 'InternalError', 'resourceVersion should not be set on objects to be created');
+    }
     if (given.namespace !== undefined && given.namespace !== namespace) {
       throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
     }
@@ -104,8 +114,10 @@ export class ObjectStore {
     const rules = rulesOf(resource);
     if (!rules.hasStatus) throw noSuchResource();
     return this.#update(resource, namespace, name, patch, (before, merged) => {
-      const after = withMembers(before, { status: merged['status'] });
-      if (after['status'] === before['status']) return { object: before, problems: [] };
+      const status = merged['status'];
+      const after = rules.statusCarriesMetadata
+        ? withMembers(before, { status, metadata: merged['metadata'] })
+        : withMembers(before, { status });
       return rules.admitStatus?.(after) ?? { object: after, problems: [] };
     });
   }
@@ -120,8 +132,8 @@ export class ObjectStore {
       throw conflict(resource, name, preconditionFailed('ResourceVersion', options.resourceVersion, resourceVersion));
     }
     const plan = planDeletion(object, rulesOf(resource), options.gracePeriodSeconds, this.#deps.clock.now());
-    if (plan.kind === 'remove') this.#commit(resource, 'DELETED', object, object);
-    if (plan.kind === 'mark') this.#commit(resource, 'MODIFIED', plan.object, object);
+    const last = plan.marked ? this.#commit(resource, 'MODIFIED', plan.marked, object) : object;
+    if (plan.isRemoved) this.#commit(resource, 'DELETED', last, last);
   }
 
   #update(
@@ -137,8 +149,9 @@ export class ObjectStore {
     if (given.resourceVersion && given.resourceVersion !== before.metadata.resourceVersion) {
       throw conflict(resource, name, MODIFIED_SINCE);
     }
+    // Checked after the version, and answered otherwise: an apiserver takes it for an attempt to change the uid.
     if (given.uid && given.uid !== before.metadata.uid) {
-      throw conflict(resource, name, preconditionFailed('UID', given.uid, before.metadata.uid));
+      throw invalid(resource, name, [`metadata.uid: Invalid value: "${given.uid}": field is immutable`]);
     }
     if (given.name !== undefined && given.name !== name) {
       throw badRequest(`the name of the object (${given.name}) does not match the name on the URL (${name})`);
@@ -186,8 +199,8 @@ export class ObjectStore {
 
 /** Fields that are the server's own: what a patch says about them is a precondition or nothing. */
 function keptFields(before: ObjectMeta, after: ObjectMeta): ObjectMeta {
-  const { uid, resourceVersion, generation, namespace, name } = before;
-  return compact({ ...after, uid, resourceVersion, generation, namespace, name });
+  const { uid, resourceVersion, generation, creationTimestamp, namespace, name } = before;
+  return compact({ ...after, uid, resourceVersion, generation, creationTimestamp, namespace, name });
 }
 
 /** The wire form leaves empty maps and lists out, so setting one is no change. */

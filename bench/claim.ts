@@ -1,0 +1,209 @@
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Claim } from '@warmpool/protocol/claim-api.ts';
+import { ClaimClient, claimFor } from '@warmpool/local/claim-client.ts';
+import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
+import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
+import { packFunctions, type PackedFunction } from '@warmpool/local/pack-functions.ts';
+import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import type { ClaimBenchConfig } from './config.ts';
+import { distribution, machine, round, type Distribution } from './figures.ts';
+import { LocalTarget } from './local-target.ts';
+
+const FUNCTIONS = fileURLToPath(new URL('../examples/functions', import.meta.url));
+/** Not counted: the first claims compile the platform's own code. */
+const WARM_UP_CLAIMS = 20;
+
+export interface ClaimBenchResult {
+  target: 'local';
+  function: string;
+  claims: number;
+  /** From sending the claim to its answer, over HTTP on a kept-alive connection; the pool full before each. */
+  claimToReadyMs: Distribution;
+  /** From sending the claim to the end of the instance's first answer. */
+  claimToFirstResponseMs: Distribution;
+  /** From starting a plain process, code on disk, to the end of its first answer. */
+  coldStartMs: Distribution;
+  /** coldStartMs.p50 over claimToFirstResponseMs.p50. */
+  ratioP50: number;
+  /** Both without the user's own import: what the platform is answerable for. */
+  platformPartMs: { claimP50: number; coldP50: number; ratio: number };
+  /** As claimToReadyMs, but claims follow each other at once while the pool refills. */
+  whileRefillingMs: Distribution;
+  burst: { size: number; p50: number; p95: number; max: number };
+  phasesP50Ms: Record<string, number>;
+  failures: number;
+  /** Pods that were handed out twice. */
+  duplicates: number;
+  machine: ReturnType<typeof machine>;
+}
+
+interface Sample {
+  readyMs: number;
+  firstResponseMs: number;
+  claim: Claim;
+}
+
+/** Claims of one function, measured from outside, next to cold starts of the same function in the same run. */
+export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchResult> {
+  const { fn, runtime } = await prepare(config);
+  const target = await LocalTarget.start(config.tmpDir, fn.function.runtime, Math.max(config.replicas, config.burst));
+  const client = new ClaimClient(target.url, config.burst);
+  const run = new ClaimRun(target, client, fn);
+  try {
+    for (let i = 0; i < WARM_UP_CLAIMS; i++) await run.claimOnFullPool();
+    run.reset();
+    const samples = await repeat(config.claims, () => run.claimOnFullPool());
+    const busy = await repeat(Math.min(config.claims, 100), () => run.claimNow());
+    const bursts: number[] = [];
+    for (let i = 0; i < config.rounds; i++) bursts.push(...(await run.burst(config.burst)));
+    await target.filled();
+    const colds = await repeat(config.colds, () => coldStart(fn, runtime, config.hostEnv));
+    return summarise(config, samples, busy, bursts, colds, run);
+  } finally {
+    await client.close();
+    await target.stop();
+  }
+}
+
+async function prepare(config: ClaimBenchConfig): Promise<{ fn: PackedFunction; runtime: PresentRuntime }> {
+  const runtimes = await findRuntimes();
+  const folders = { functionsDir: FUNCTIONS, cacheDir: config.cacheDir, storeDir: path.join(config.cacheDir, 'store') };
+  const { packed, skipped } = await packFunctions(folders, { runtimes, env: config.hostEnv });
+  const fn = packed.find((each) => each.function.name === config.function);
+  if (fn === undefined) {
+    const reason = skipped.find(({ name }) => name === config.function)?.reason;
+    throw new Error(
+      reason === undefined
+        ? `--function: there is ${packed.map((each) => each.function.name).join(', ')}`
+        : `${config.function} cannot be packed here: ${reason}`,
+    );
+  }
+  const runtime = runtimes.find(
+    (each): each is PresentRuntime => 'command' in each && each.name === fn.function.runtime.name,
+  );
+  if (runtime === undefined) throw new Error(`runtime ${fn.function.runtime.name} is not on this machine`);
+  return { fn, runtime };
+}
+
+class ClaimRun {
+  failures = 0;
+  duplicates = 0;
+  readonly #target: LocalTarget;
+  readonly #client: ClaimClient;
+  readonly #fn: PackedFunction;
+  readonly #pods = new Set<string>();
+  #next = 0;
+
+  constructor(target: LocalTarget, client: ClaimClient, fn: PackedFunction) {
+    this.#target = target;
+    this.#client = client;
+    this.#fn = fn;
+  }
+
+  reset(): void {
+    this.failures = 0;
+  }
+
+  async claimOnFullPool(): Promise<Sample | undefined> {
+    await this.#target.filled();
+    return this.claimNow();
+  }
+
+  /** One claim, one request to what it gave, and its release. */
+  async claimNow(): Promise<Sample | undefined> {
+    const startedMs = performance.now();
+    try {
+      const claim = await this.#claim();
+      const readyMs = performance.now() - startedMs;
+      const answer = await invokeOnce(claim.address?.url ?? '', this.#fn.function.invoke);
+      const firstResponseMs = performance.now() - startedMs;
+      const problem = unexpected(answer, this.#fn.function.invoke.expect);
+      if (problem !== undefined) throw new Error(problem);
+      await this.#client.release('default', claim.claimId);
+      return { readyMs, firstResponseMs, claim };
+    } catch (error) {
+      this.failures++;
+      process.stderr.write(`claim failed: ${error instanceof Error ? error.message : String(error)}\n`);
+      return undefined;
+    }
+  }
+
+  /** All at once on a full pool; the time of each. */
+  async burst(size: number): Promise<number[]> {
+    await this.#target.filled();
+    const claims = await Promise.all(
+      Array.from({ length: size }, async () => {
+        const startedMs = performance.now();
+        try {
+          const claim = await this.#claim();
+          return { readyMs: performance.now() - startedMs, claimId: claim.claimId };
+        } catch (error) {
+          this.failures++;
+          process.stderr.write(`claim failed: ${error instanceof Error ? error.message : String(error)}\n`);
+          return undefined;
+        }
+      }),
+    );
+    const done = claims.filter((claim) => claim !== undefined);
+    await Promise.all(done.map(({ claimId }) => this.#client.release('default', claimId)));
+    return done.map(({ readyMs }) => readyMs);
+  }
+
+  async #claim(): Promise<Claim> {
+    const claim = await this.#client.claim(
+      'default',
+      this.#target.poolName,
+      claimFor(this.#fn, `bench-${process.pid}-${this.#next++}`),
+    );
+    const uid = claim.pod?.uid ?? '';
+    if (this.#pods.has(uid)) this.duplicates++;
+    this.#pods.add(uid);
+    return claim;
+  }
+}
+
+function summarise(
+  config: ClaimBenchConfig,
+  samples: Sample[],
+  busy: Sample[],
+  bursts: number[],
+  colds: { firstResponseMs: number; importMs: number }[],
+  run: ClaimRun,
+): ClaimBenchResult {
+  const claimToFirstResponseMs = distribution(samples.map((sample) => sample.firstResponseMs));
+  const coldStartMs = distribution(colds.map((cold) => cold.firstResponseMs));
+  const claimP50 = distribution(
+    samples.map(({ firstResponseMs, claim }) => firstResponseMs - (claim.timings?.importMs ?? 0)),
+  ).p50;
+  const coldP50 = distribution(colds.map((cold) => cold.firstResponseMs - cold.importMs)).p50;
+  const phases = Object.keys(samples[0]?.claim.timings ?? {}) as (keyof NonNullable<Claim['timings']>)[];
+  const { p50, p95, max } = distribution(bursts);
+  return {
+    target: config.target,
+    function: config.function,
+    claims: config.claims,
+    claimToReadyMs: distribution(samples.map((sample) => sample.readyMs)),
+    claimToFirstResponseMs,
+    coldStartMs,
+    ratioP50: round(coldStartMs.p50 / claimToFirstResponseMs.p50),
+    platformPartMs: { claimP50, coldP50, ratio: round(coldP50 / claimP50) },
+    whileRefillingMs: distribution(busy.map((sample) => sample.readyMs)),
+    burst: { size: config.burst, p50, p95, max },
+    phasesP50Ms: Object.fromEntries(
+      phases.map((phase) => [phase, distribution(samples.map(({ claim }) => claim.timings?.[phase] ?? 0)).p50]),
+    ),
+    failures: run.failures,
+    duplicates: run.duplicates,
+    machine: machine(),
+  };
+}
+
+async function repeat<T>(times: number, action: () => Promise<T | undefined>): Promise<T[]> {
+  const results: T[] = [];
+  for (let i = 0; i < times; i++) {
+    const result = await action();
+    if (result !== undefined) results.push(result);
+  }
+  return results;
+}

@@ -1,0 +1,55 @@
+import { describe, expect, test } from 'vitest';
+import { parseConfig } from './config.ts';
+
+const REQUIRED = ['--listen', 'unix:/run/a.sock', '--cache-dir', '/c', '--pods-dir', '/p', '--grant-key-file', '/k'];
+
+describe('the configuration', () => {
+  test('takes flags first, then the environment, then defaults', () => {
+    const config = parseConfig(
+      [...REQUIRED, '--node-name', 'n1', '--allow-file-root', '/a', '--allow-file-root', '/b'],
+      {
+        WARMPOOL_HOST_AGENT_NODE_NAME: 'n2',
+        WARMPOOL_HOST_AGENT_FETCH_CONCURRENCY: '3',
+        WARMPOOL_HOST_AGENT_PARENT_LIFELINE: 'true',
+      },
+    );
+    expect(config).toMatchObject({
+      listen: { kind: 'unix', path: '/run/a.sock' },
+      nodeName: 'n1',
+      fetchConcurrency: 3,
+      parentLifeline: true,
+      allowFileRoot: ['/a', '/b'],
+      allowLoopbackSources: false,
+      store: { kind: 'none' },
+    });
+  });
+
+  test('reads an s3 store with its credentials from the environment', () => {
+    const store = 's3://code?endpoint=http://minio:9000&region=eu';
+    const config = parseConfig([...REQUIRED, '--store', store, '--allow-s3-bucket', 'more'], {
+      AWS_ACCESS_KEY_ID: 'id',
+      AWS_SECRET_ACCESS_KEY: 'key',
+    });
+    const options = { region: 'eu', credentials: { accessKeyId: 'id', secretAccessKey: 'key' } };
+    expect(config.store).toMatchObject({ kind: 's3', bucket: 'code', options });
+    expect(config.otherBuckets).toMatchObject([{ bucket: 'more', options }]);
+  });
+
+  test.each([
+    [['--cache-sise', '1'], /Unknown option '--cache-sise'/],
+    [['--cache-bytes', 'many'], /^--cache-bytes: /],
+    [['--cache-bytes', '0'], /^--cache-bytes: /],
+    [['--listen', 'nowhere'], /^--listen: must be unix:\/path or host:port/],
+    [['--listen', '0.0.0.0:80'], /^--listen: must be a loopback address/],
+    [['--store', 'ftp://x'], /^--store must be folder:/],
+    [['--store', 's3://bucket'], /^--store must be folder:/],
+    [['--allow-s3-bucket', 'x'], /needs an s3 store/],
+    [['stray'], /Unexpected argument 'stray'/],
+  ])('refuses %j with a sentence', (flags, words) => {
+    expect(() => parseConfig([...REQUIRED, ...flags], {})).toThrow(words);
+  });
+
+  test('names a flag that is missing', () => {
+    expect(() => parseConfig(REQUIRED.slice(2), {})).toThrow('--listen is required');
+  });
+});

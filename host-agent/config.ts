@@ -1,0 +1,159 @@
+import { hostname } from 'node:os';
+import { parseArgs } from 'node:util';
+import { z } from 'zod';
+import type { S3Options } from './blob/s3-store.ts';
+import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
+import type { ListenAddress } from './http/listen.ts';
+
+export type StoreConfig =
+  { kind: 'folder'; path: string } | { kind: 's3'; bucket: string; options: S3Options } | { kind: 'none' };
+
+/** A mistake in flags or environment: said in one sentence, exit code 2. */
+export class ConfigError extends Error {}
+
+const MIB = 1024 * 1024;
+const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
+const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
+const path = z.string().min(1, 'must be a path');
+
+/** Flag names in camel case: `--cache-dir` and WARMPOOL_HOST_AGENT_CACHE_DIR are `cacheDir`. */
+const settingsSchema = z.object({
+  /** `unix:/path` or `host:port`. */
+  listen: z.string().transform(parseListen),
+  nodeName: z.string().min(1).default(hostname()),
+  cacheDir: path,
+  podsDir: path,
+  grantKeyFile: path,
+  /** `folder:/path` or `s3://bucket?endpoint=https://…[&region=…]`; without one, claims cannot use `code.key`. */
+  store: z.string().default(''),
+  cacheBytes: bytes(10 * 1024 * MIB),
+  fetchConcurrency: count(8, 256),
+  maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
+  maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
+  maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
+  bodyLimitBytes: bytes(2 * MIB),
+  logLevel: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'silent']).default('info'),
+  /** Folders below which file:// URLs may be read. Repeatable. */
+  allowFileRoot: z.array(path).default([]),
+  /** More buckets of the store's endpoint that claims may name. Repeatable. */
+  allowS3Bucket: z.array(z.string().min(1)).default([]),
+  /** http(s) sources on this node itself: for development and tests. */
+  allowLoopbackSources: z.boolean().default(false),
+  /** Exit when standard input ends: whoever started this program is gone. */
+  parentLifeline: z.boolean().default(false),
+});
+
+const FLAGS = {
+  listen: { type: 'string' },
+  'node-name': { type: 'string' },
+  'cache-dir': { type: 'string' },
+  'pods-dir': { type: 'string' },
+  'grant-key-file': { type: 'string' },
+  store: { type: 'string' },
+  'cache-bytes': { type: 'string' },
+  'fetch-concurrency': { type: 'string' },
+  'max-archive-bytes': { type: 'string' },
+  'max-unpacked-bytes': { type: 'string' },
+  'max-entries': { type: 'string' },
+  'body-limit-bytes': { type: 'string' },
+  'log-level': { type: 'string' },
+  'allow-file-root': { type: 'string', multiple: true },
+  'allow-s3-bucket': { type: 'string', multiple: true },
+  'allow-loopback-sources': { type: 'boolean' },
+  'parent-lifeline': { type: 'boolean' },
+} as const;
+
+type Settings = Omit<z.output<typeof settingsSchema>, 'store'>;
+export type HostAgentConfig = Settings & { store: StoreConfig; otherBuckets: { bucket: string; options: S3Options }[] };
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function readConfig(): HostAgentConfig {
+  return parseConfig(process.argv.slice(2), process.env);
+}
+
+/** Flags win over the environment. */
+export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
+  const given: Record<string, unknown> = { ...fromEnvironment(env), ...fromFlags(argv) };
+  const { data, error } = settingsSchema.safeParse(given);
+  if (error !== undefined) {
+    const [issue] = error.issues;
+    const name = `--${kebabCase(String(issue?.path[0] ?? ''))}`;
+    const isMissing = given[String(issue?.path[0])] === undefined;
+    throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
+  }
+  const { store: storeText, ...settings } = data;
+  const store = parseStore(storeText, env);
+  if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
+    throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
+  }
+  const options = store.kind === 's3' ? store.options : undefined;
+  const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));
+  return { ...settings, store, otherBuckets };
+}
+
+function fromFlags(argv: string[]): Record<string, unknown> {
+  try {
+    const { values } = parseArgs({ args: argv, options: FLAGS, strict: true, allowPositionals: false });
+    return Object.fromEntries(Object.entries(values).map(([name, value]) => [camelCase(name), value]));
+  } catch (error) {
+    // "Unknown option '--x'. To specify a positional argument …": only the first sentence helps
+    const [sentence] = (error as Error).message.split(/\. |\n/);
+    throw new ConfigError(`${sentence}`);
+  }
+}
+
+function fromEnvironment(env: Environment): Record<string, unknown> {
+  const found = Object.entries(FLAGS).flatMap(([name, flag]): [string, unknown][] => {
+    const value = env[`WARMPOOL_HOST_AGENT_${name.toUpperCase().replaceAll('-', '_')}`];
+    if (value === undefined || value === '') return [];
+    if ('multiple' in flag) return [[camelCase(name), value.split(',')]];
+    return [[camelCase(name), flag.type === 'boolean' ? value === 'true' : value]];
+  });
+  return Object.fromEntries(found);
+}
+
+function parseStore(text: string, env: Environment): StoreConfig {
+  if (text === '') return { kind: 'none' };
+  if (text.startsWith('folder:') && text.length > 'folder:'.length) return { kind: 'folder', path: text.slice(7) };
+  const url = text.startsWith('s3://') && URL.canParse(text) ? new URL(text) : undefined;
+  const endpoint = url?.searchParams.get('endpoint') ?? '';
+  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
+    throw new ConfigError('--store must be folder:/path or s3://bucket?endpoint=http(s)://…');
+  }
+  const accessKeyId = env['AWS_ACCESS_KEY_ID'];
+  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'];
+  const sessionToken = env['AWS_SESSION_TOKEN'];
+  const options: S3Options = {
+    endpoint: new URL(endpoint),
+    region: url.searchParams.get('region') ?? env['AWS_REGION'] ?? 'us-east-1',
+    ...(accessKeyId === undefined || secretAccessKey === undefined
+      ? {}
+      : { credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) } }),
+  };
+  return { kind: 's3', bucket: url.host, options };
+}
+
+function parseListen(text: string, context: z.core.$RefinementCtx<string>): ListenAddress {
+  if (text.startsWith('unix:') && text.length > 'unix:'.length) return { kind: 'unix', path: text.slice(5) };
+  const match = /^(.+):(\d{1,5})$/.exec(text);
+  const host = (match?.[1] ?? '').replace(/^\[|\]$/g, '');
+  const port = Number(match?.[2]);
+  if (match === null || port > 65_535) {
+    context.addIssue('must be unix:/path or host:port');
+    return z.NEVER;
+  }
+  // kill and logs carry no grant: until there is TLS, whoever can connect is trusted
+  if (host !== '127.0.0.1' && host !== '::1' && host !== 'localhost') {
+    context.addIssue('must be a loopback address: this API is not for a network');
+    return z.NEVER;
+  }
+  return { kind: 'tcp', host, port };
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-([a-z0-9])/g, (_match, letter: string) => letter.toUpperCase());
+}
+
+function kebabCase(name: string): string {
+  return name.replace(/([A-Z])/g, (letter) => `-${letter.toLowerCase()}`);
+}

@@ -1,0 +1,82 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { CacheEntry } from './cache-index.ts';
+import { CacheIndex } from './cache-index.ts';
+
+const anEntry = (key: string, sizeBytes = 10): CacheEntry => ({
+  key,
+  digest: `sha256:${key}`,
+  sizeBytes,
+  lastUsedUnixMs: 0,
+});
+
+describe('the cache index', () => {
+  test('evicts what was not used for longest', () => {
+    const index = new CacheIndex(30);
+    for (const key of ['a', 'b', 'c']) index.add(anEntry(key));
+    index.get('a', 1);
+    expect(index.admit(20).map(({ key }) => key)).toEqual(['b', 'c']);
+    expect(index.usedBytes).toBe(10);
+  });
+
+  test('never evicts what a pod uses, and refuses what does not fit beside it', () => {
+    const index = new CacheIndex(30);
+    for (const key of ['a', 'b', 'c']) index.add(anEntry(key));
+    index.pin('a', 'pod-1');
+    index.pin('a', 'pod-2');
+    index.unpin('pod-1');
+    expect(index.admit(20).map(({ key }) => key)).toEqual(['b', 'c']);
+    expect(() => index.admit(21)).toThrow(/10 of 30 bytes are in use/);
+    index.unpin('pod-2');
+    expect(index.admit(30).map(({ key }) => key)).toEqual(['a']);
+  });
+
+  test('keeps an entry that was pinned before it arrived', () => {
+    const index = new CacheIndex(30);
+    index.pin('a', 'pod-1');
+    index.add(anEntry('a'));
+    expect(index.shrinkTo(0)).toEqual([]);
+    expect([...index.entries()]).toMatchObject([{ key: 'a', inUse: 1 }]);
+  });
+
+  test('stays within its limit and keeps its books whatever happens', () => {
+    const step = fc.record({
+      act: fc.constantFrom('add', 'pin', 'unpin', 'get'),
+      key: fc.constantFrom('a', 'b', 'c', 'd', 'e'),
+      holder: fc.constantFrom('p1', 'p2', 'p3'),
+      sizeBytes: fc.integer({ min: 1, max: 15 }),
+    });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
+        const index = new CacheIndex(30);
+        const pins = new Map<string, string>();
+        for (const { act, key, holder, sizeBytes } of steps) {
+          if (act === 'pin') {
+            index.pin(key, holder);
+            pins.set(holder, key);
+          } else if (act === 'unpin') {
+            index.unpin(holder);
+            pins.delete(holder);
+          } else if (act === 'get') index.get(key, 1);
+          else if (!index.has(key)) {
+            let evicted: CacheEntry[] = [];
+            try {
+              evicted = index.admit(sizeBytes);
+              index.add(anEntry(key, sizeBytes));
+            } catch {
+              // full of what is in use
+            }
+            const pinned = new Set(pins.values());
+            expect(evicted.filter((entry) => pinned.has(entry.key))).toEqual([]);
+          }
+          const entries = [...index.entries()];
+          expect(index.usedBytes).toBe(entries.reduce((sum, entry) => sum + entry.sizeBytes, 0));
+          expect(index.usedBytes).toBeLessThanOrEqual(30);
+          for (const { key, inUse } of entries) {
+            expect(inUse).toBe([...pins.values()].filter((pinned) => pinned === key).length);
+          }
+        }
+      }),
+    );
+  });
+});

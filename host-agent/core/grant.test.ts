@@ -1,0 +1,47 @@
+import { createHmac } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
+import type { LoadGrant } from '@warmpool/protocol/host-agent-api.ts';
+import { grantPayload, loadGrantSchema } from '@warmpool/protocol/host-agent-api.ts';
+import { GrantGate } from './grant.ts';
+
+const KEY = Buffer.from('0123456789abcdef');
+
+function aGrant(overrides: Record<string, unknown> = {}, key = KEY): LoadGrant {
+  const grant = loadGrantSchema.omit({ signature: true }).parse({
+    podUid: 'pod-1',
+    epoch: 'e1',
+    claimId: 'claim-1',
+    fence: 3,
+    expiresAtUnixMs: 10_000,
+    nonce: '0'.repeat(32),
+    ...overrides,
+  });
+  return { ...grant, signature: createHmac('sha256', key).update(grantPayload(grant)).digest('hex') };
+}
+
+describe('a load grant', () => {
+  test('is let through once', () => {
+    const gate = new GrantGate(KEY);
+    gate.admit(aGrant(), 0);
+    expect(() => gate.admit(aGrant(), 9_999)).toThrow('has been used before');
+    gate.admit(aGrant({ nonce: '1'.repeat(32) }), 0);
+  });
+
+  test.each(['podUid', 'epoch', 'claimId', 'nonce'] as const)('with another %s than was signed is refused', (field) => {
+    const changed = { ...aGrant(), [field]: field === 'nonce' ? 'f'.repeat(32) : 'other' } as LoadGrant;
+    expect(() => new GrantGate(KEY).admit(changed, 0)).toThrow('wrong signature');
+  });
+
+  test('with another fence or expiry, or of another key, is refused', () => {
+    const gate = new GrantGate(KEY);
+    expect(() => gate.admit({ ...aGrant(), fence: 4 }, 0)).toThrow('wrong signature');
+    expect(() => gate.admit({ ...aGrant(), expiresAtUnixMs: 20_000 }, 0)).toThrow('wrong signature');
+    expect(() => gate.admit(aGrant({}, Buffer.from('another key 0123')), 0)).toThrow('wrong signature');
+  });
+
+  test('that has expired, or would be remembered for hours, is refused', () => {
+    const gate = new GrantGate(KEY);
+    expect(() => gate.admit(aGrant(), 10_000)).toThrow('has expired');
+    expect(() => gate.admit(aGrant({ expiresAtUnixMs: 3_600_001 }), 0)).toThrow('too far in the future');
+  });
+});

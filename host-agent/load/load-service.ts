@@ -1,0 +1,140 @@
+import type { Logger } from 'pino';
+import type { HostLoadReply, HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
+import type { CodeCache } from '../cache/code-cache.ts';
+import type { Clock } from '../clock.ts';
+import type { GrantGate } from '../core/grant.ts';
+import type { CodeDelivery } from '../deliver/code-delivery.ts';
+import { hostError, isHostError } from '../errors.ts';
+import type { PodRegistry } from '../pods/pod-registry.ts';
+import type { TrackedPod } from '../pods/tracked-pod.ts';
+import { sendLoad } from './send-load.ts';
+
+export interface LoadServiceDeps {
+  clock: Clock;
+  grants: GrantGate;
+  pods: PodRegistry;
+  cache: CodeCache;
+  delivery: CodeDelivery;
+  log: Logger;
+  onEnded: (outcome: LoadOutcome) => void;
+}
+
+export interface LoadOutcome {
+  code: string;
+  codeSource: 'cache' | 'fetched' | 'none';
+  seconds: number;
+}
+
+interface DeliveredCode {
+  treePath: string;
+  codeSource: 'cache' | 'fetched';
+  fetchMs: number;
+  unpackMs: number;
+}
+
+/** One load from grant to answer: check, fetch, deliver, load. */
+export class LoadService {
+  readonly #deps: LoadServiceDeps;
+  #inFlight = 0;
+  #isDraining = false;
+  #onIdle: (() => void) | undefined;
+
+  constructor(deps: LoadServiceDeps) {
+    this.#deps = deps;
+  }
+
+  /** `caller` aborts when whoever asked is gone: a fetch then stops, a load that was sent runs to its end. */
+  async load(request: HostLoadRequest, caller: AbortSignal): Promise<HostLoadReply> {
+    if (this.#isDraining) throw hostError.draining();
+    const { clock, onEnded } = this.#deps;
+    const startedMs = clock.monotonic();
+    let outcome: Pick<LoadOutcome, 'code' | 'codeSource'> = { code: 'Internal', codeSource: 'none' };
+    this.#inFlight++;
+    try {
+      const reply = await this.#run(request, caller, startedMs);
+      outcome = { code: 'ok', codeSource: reply.codeSource };
+      return reply;
+    } catch (error) {
+      if (isHostError(error)) outcome = { code: error.code, codeSource: 'none' };
+      throw error;
+    } finally {
+      onEnded({ ...outcome, seconds: (clock.monotonic() - startedMs) / 1000 });
+      if (--this.#inFlight === 0) this.#onIdle?.();
+    }
+  }
+
+  get inFlight(): number {
+    return this.#inFlight;
+  }
+
+  get isDraining(): boolean {
+    return this.#isDraining;
+  }
+
+  /** Takes no more loads; resolves when those in flight have ended. */
+  drain(): Promise<void> {
+    this.#isDraining = true;
+    if (this.#inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => (this.#onIdle = resolve));
+  }
+
+  async #run(request: HostLoadRequest, caller: AbortSignal, startedMs: number): Promise<HostLoadReply> {
+    const { clock, grants, pods, delivery, log } = this.#deps;
+    const { grant } = request;
+    grants.admit(grant, clock.now());
+    if (request.deadlineUnixMs <= clock.now()) throw hostError.deadlineExceeded('the request was on its way');
+    const pod = pods.get(grant.podUid);
+    pod.beginLoad(grant.epoch, grant.claimId);
+
+    const code = await this.#bringCode(request, caller);
+    const deliveringMs = clock.monotonic();
+    const codePath = delivery.deliver(pod.folder, code.treePath);
+    const mountMs = clock.monotonic() - deliveringMs;
+
+    const loadingMs = clock.monotonic();
+    const loaded = await sendLoad({ clock }, pod, request, codePath);
+    const endedMs = clock.monotonic();
+    this.#reportSoon(pod);
+    const timings = {
+      fetchMs: code.fetchMs,
+      unpackMs: code.unpackMs,
+      mountMs,
+      loadMs: endedMs - loadingMs,
+      importMs: loaded.timings.importMs,
+      totalMs: endedMs - startedMs,
+    };
+    const { claimId, podUid, epoch } = grant;
+    log.info({ claimId, podUid, digest: request.code.digest, codeSource: code.codeSource, timings }, 'loaded');
+    return {
+      claimId,
+      podUid,
+      epoch,
+      address: { host: pod.file.host, port: loaded.port },
+      codeSource: code.codeSource,
+      timings,
+    };
+  }
+
+  async #bringCode({ code, grant, deadlineUnixMs }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {
+    const { cache, clock } = this.#deps;
+    const cached = cache.take(code, grant.podUid);
+    if (cached !== undefined) return { treePath: cached, codeSource: 'cache', fetchMs: 0, unpackMs: 0 };
+    const deadline = new AbortController();
+    const timer = setTimeout(
+      () => deadline.abort(hostError.deadlineExceeded('its code was being fetched')),
+      deadlineUnixMs - clock.now(),
+    );
+    try {
+      const signal = AbortSignal.any([deadline.signal, caller]);
+      const fetched = await cache.fetch(code, { podUid: grant.podUid, deadlineUnixMs, signal });
+      return { ...fetched, codeSource: 'fetched' };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The node's report follows the answer, so that nobody waits for it. */
+  #reportSoon(pod: TrackedPod): void {
+    setImmediate(() => void pod.refresh());
+  }
+}

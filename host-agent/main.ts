@@ -1,0 +1,126 @@
+import { mkdir, readFile } from 'node:fs/promises';
+import { createSources } from './blob/create-sources.ts';
+import { CacheFolder } from './cache/cache-folder.ts';
+import { CodeCache } from './cache/code-cache.ts';
+import { systemClock as clock } from './clock.ts';
+import type { HostAgentConfig } from './config.ts';
+import { ConfigError, readConfig } from './config.ts';
+import { GrantGate } from './core/grant.ts';
+import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
+import { linkDelivery } from './deliver/link-delivery.ts';
+import { NodeEvents } from './events/node-events.ts';
+import { addEventRoutes } from './http/event-routes.ts';
+import { listen } from './http/listen.ts';
+import { addLoadRoutes } from './http/load-routes.ts';
+import { addOpsRoutes } from './http/ops-routes.ts';
+import { addPodRoutes } from './http/pod-routes.ts';
+import { createServer } from './http/server.ts';
+import { endOnSignals, endWithParent } from './lifecycle.ts';
+import { LoadService } from './load/load-service.ts';
+import { createLogger } from './logger.ts';
+import { HostMetrics } from './metrics.ts';
+import { PodRegistry } from './pods/pod-registry.ts';
+import { Unpacker } from './unpack/unpacker.ts';
+
+const GRANT_KEY_MIN_BYTES = 16;
+
+async function run(config: HostAgentConfig): Promise<void> {
+  // the cache's modes must not depend on who starts this program
+  process.umask(0o022);
+  if (config.parentLifeline) endWithParent();
+  const log = createLogger(config);
+  const onProblem = (error: unknown): void => log.error({ err: error }, 'background work failed');
+  const grants = new GrantGate(await readGrantKey(config.grantKeyFile));
+  const events = new NodeEvents();
+
+  // code: where it comes from, how it is unpacked, where it stays
+  const unpacker = new Unpacker();
+  const cache = await CodeCache.open(
+    {
+      folder: await CacheFolder.open(config.cacheDir),
+      sources: createSources({ clock }, config),
+      unpacker,
+      clock,
+      onCached: (digest) => events.publish({ type: 'CACHED', digest }),
+      onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
+      onFetched: (timings) => metrics.observeFetch(timings),
+      onProblem,
+    },
+    {
+      limitBytes: config.cacheBytes,
+      fetchConcurrency: config.fetchConcurrency,
+      unpackLimits: {
+        ...DEFAULT_UNPACK_LIMITS,
+        maxArchiveBytes: config.maxArchiveBytes,
+        maxUnpackedBytes: config.maxUnpackedBytes,
+        maxEntries: config.maxEntries,
+      },
+    },
+  );
+
+  // pods: those that outlived the last process say what they use before anything is evicted
+  await mkdir(config.podsDir, { recursive: true });
+  const pods = new PodRegistry(
+    {
+      clock,
+      onReport: (pod) => events.publish({ type: 'POD', pod }),
+      onGone: (podUid) => {
+        cache.release(podUid);
+        events.publish({ type: 'POD_GONE', podUid });
+      },
+      onDelivered: (podUid, treePath) => cache.adoptPin(treePath, podUid),
+      onProblem,
+    },
+    config.podsDir,
+  );
+  const metrics = new HostMetrics({
+    cacheBytes: () => cache.usedBytes,
+    loadsInFlight: () => loads.inFlight,
+    podStates: () => pods.reports().map(({ state }) => state),
+  });
+  await pods.start();
+  cache.trim();
+
+  // loads and the API
+  const loads = new LoadService({
+    clock,
+    grants,
+    pods,
+    cache,
+    delivery: linkDelivery,
+    log,
+    onEnded: (outcome) => metrics.observeLoad(outcome),
+  });
+  const app = createServer({ log }, config);
+  addLoadRoutes(app, { loads });
+  addPodRoutes(app, { pods });
+  addEventRoutes(app, { node: config.nodeName, pods, cache, events });
+  addOpsRoutes(app, { cache, loads, metrics });
+  const address = await listen(app, config.listen);
+  log.info({ address }, 'listening');
+  // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
+  unpacker.warmUp();
+
+  endOnSignals({
+    log,
+    drain: () => loads.drain(),
+    close: async () => {
+      await Promise.all([app.close(), pods.close(), unpacker.close()]);
+    },
+  });
+}
+
+async function readGrantKey(path: string): Promise<Buffer> {
+  const key = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    throw new ConfigError(`--grant-key-file: ${path} cannot be read (${error.code})`);
+  });
+  if (key.length >= GRANT_KEY_MIN_BYTES) return key;
+  throw new ConfigError(`--grant-key-file: the key must have at least ${GRANT_KEY_MIN_BYTES} bytes`);
+}
+
+try {
+  await run(readConfig());
+} catch (error) {
+  process.stderr.write(`host-agent: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exit(error instanceof ConfigError ? 2 : 1);
+}

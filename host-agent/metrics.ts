@@ -1,0 +1,86 @@
+import type { LoadOutcome } from './load/load-service.ts';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+export interface NodeFigures {
+  cacheBytes(): number;
+  loadsInFlight(): number;
+  podStates(): Iterable<string>;
+}
+
+const LOAD_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const FETCH_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+
+/** Every metric of this program. Labels are codes and states only: never a tenant, a claim or a URL. */
+export class HostMetrics {
+  readonly registry = new Registry();
+
+  readonly #loadSeconds = new Histogram({
+    name: 'warmpool_host_load_seconds',
+    help: 'Time of POST /v1/load, by outcome code and by where the code came from.',
+    labelNames: ['code', 'source'] as const,
+    buckets: LOAD_BUCKETS,
+    registers: [this.registry],
+  });
+
+  readonly #fetchSeconds = new Histogram({
+    name: 'warmpool_host_fetch_seconds',
+    help: 'Time from asking the store to the last byte, unpacked on the way.',
+    buckets: FETCH_BUCKETS,
+    registers: [this.registry],
+  });
+
+  readonly #unpackSeconds = new Histogram({
+    name: 'warmpool_host_unpack_seconds',
+    help: 'Time from the last byte to the verified tree in its place.',
+    buckets: FETCH_BUCKETS,
+    registers: [this.registry],
+  });
+
+  readonly #cacheHits = new Counter({
+    name: 'warmpool_host_cache_hits_total',
+    help: 'Loads whose code was on the node.',
+    registers: [this.registry],
+  });
+
+  readonly #cacheMisses = new Counter({
+    name: 'warmpool_host_cache_misses_total',
+    help: 'Loads whose code had to be fetched.',
+    registers: [this.registry],
+  });
+
+  constructor(figures: NodeFigures) {
+    const cacheBytes: Gauge = new Gauge({
+      name: 'warmpool_host_cache_bytes',
+      help: 'Bytes of unpacked code on this node.',
+      registers: [this.registry],
+      collect: () => cacheBytes.set(figures.cacheBytes()),
+    });
+    const inFlight: Gauge = new Gauge({
+      name: 'warmpool_host_loads_in_flight',
+      help: 'Loads that have been accepted and not yet answered.',
+      registers: [this.registry],
+      collect: () => inFlight.set(figures.loadsInFlight()),
+    });
+    const pods: Gauge<'state'> = new Gauge({
+      name: 'warmpool_host_pods',
+      help: 'Pods of this node, by what their agent last said.',
+      labelNames: ['state'] as const,
+      registers: [this.registry],
+      collect: () => {
+        pods.reset();
+        for (const state of figures.podStates()) pods.inc({ state });
+      },
+    });
+  }
+
+  observeFetch({ fetchMs, unpackMs }: { fetchMs: number; unpackMs: number }): void {
+    this.#fetchSeconds.observe(fetchMs / 1000);
+    this.#unpackSeconds.observe(unpackMs / 1000);
+  }
+
+  observeLoad({ code, codeSource, seconds }: LoadOutcome): void {
+    this.#loadSeconds.observe({ code, source: codeSource }, seconds);
+    if (codeSource === 'cache') this.#cacheHits.inc();
+    else this.#cacheMisses.inc();
+  }
+}

@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { existsSync, lstatSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { CodeFormat } from '@warmpool/protocol/fields.ts';
+import type { UnpackLimits } from '../core/unpack-limits.ts';
+import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
+import { removeTree } from '../unpack/remove-tree.ts';
+import type { UnpackedTree } from '../unpack/unpack-job.ts';
+import { runUnpackJob } from '../unpack/unpack-job.ts';
+
+export interface Unpacked {
+  result?: UnpackedTree;
+  error?: unknown;
+  /** Path to what is there: `file:…`, `exec:…`, `link:…` or `folder`. */
+  tree: Record<string, string>;
+  /** What is left in the folder around the job's own: must be nothing. */
+  strays: string[];
+}
+
+interface UnpackOptions {
+  limits?: Partial<UnpackLimits>;
+  digest?: string;
+  /** The archive arrives in pieces of this size. */
+  chunkBytes?: number;
+}
+
+/** Runs the unpack job in this thread, in a folder of its own that is removed again. */
+export async function unpackHere(bytes: Buffer, format: CodeFormat, options: UnpackOptions = {}): Promise<Unpacked> {
+  const { chunkBytes = 64 * 1024, digest = digestOf(bytes), limits = {} } = options;
+  const around = realpathSync(mkdtempSync(join(tmpdir(), 'warmpool-unpack-')));
+  const folder = join(around, 'job');
+  const job = { folder, format, fileName: 'index.js', digest, limits: { ...DEFAULT_UNPACK_LIMITS, ...limits } };
+  let position = 0;
+  const incoming = {
+    next: (): Promise<Buffer | undefined> => {
+      const chunk = bytes.subarray(position, position + chunkBytes);
+      position += chunk.length;
+      return Promise.resolve(chunk.length === 0 ? undefined : chunk);
+    },
+  };
+  const unpacked: Unpacked = { tree: {}, strays: [] };
+  try {
+    unpacked.result = await runUnpackJob(job, incoming);
+    unpacked.tree = readTree(join(folder, 'tree'));
+  } catch (error) {
+    unpacked.error = error;
+  }
+  unpacked.strays = readdirSync(around).filter((name) => name !== 'job' || unpacked.error !== undefined);
+  if (existsSync(folder)) unpacked.strays.push(...readdirSync(folder).filter((name) => name !== 'tree'));
+  await removeTree(around);
+  return unpacked;
+}
+
+export function digestOf(bytes: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
+}
+
+export function readTree(root: string, prefix = ''): Record<string, string> {
+  const tree: Record<string, string> = {};
+  for (const name of readdirSync(root).sort()) {
+    const path = join(root, name);
+    const stats = lstatSync(path);
+    const shown = prefix + name;
+    if (stats.isSymbolicLink()) tree[shown] = `link:${readlinkSync(path)}`;
+    else if (stats.isDirectory()) Object.assign(tree, { [shown]: 'folder' }, readTree(path, `${shown}/`));
+    else tree[shown] = `${(stats.mode & 0o111) === 0 ? 'file' : 'exec'}:${readFileSync(path, 'latin1')}`;
+  }
+  return tree;
+}

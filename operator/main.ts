@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { readConfig, USAGE, type OperatorConfig } from './config.ts';
+import { systemClock } from './engine/clock.ts';
+import { HttpHostAgentClient } from './host-agents/http-host-agent-client.ts';
+import { createClaimApi } from './http/claim-api.ts';
+import { OperatorMetrics } from './http/metrics.ts';
+import { addOpenApiPage } from './http/openapi-page.ts';
+import { createOpsServer } from './http/ops.ts';
+import { loadKubeConfig } from './kube/config.ts';
+import { HttpKubeClient } from './kube/http-kube-client.ts';
+import { drainClaims } from './drain.ts';
+import { createLogger } from './log.ts';
+import { Operator } from './operator.ts';
+
+const VERSION = '0.1.0';
+const OPENAPI_FILE = new URL('../docs/api/claim-api.json', import.meta.url);
+
+async function main(config: OperatorConfig): Promise<void> {
+  const log = createLogger('operator', config.logLevel);
+  const metrics = new OperatorMetrics(VERSION);
+  const random = Math.random;
+  const kube = new HttpKubeClient({
+    clock: systemClock,
+    random,
+    loadConfig: () => loadKubeConfig(config.kubeconfig === undefined ? {} : { kubeconfigPath: config.kubeconfig }),
+    observe: metrics.observeKubeCall,
+  });
+  const hostAgents = new HttpHostAgentClient(config.hostAgents);
+  const operator = new Operator(
+    {
+      clock: systemClock,
+      random,
+      kube,
+      hostAgents,
+      log,
+      metrics,
+      observeClaim: metrics.observeClaim,
+      randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+    },
+    {
+      identity: config.identity,
+      leaseNamespace: config.leaseNamespace,
+      nodes: hostAgents.nodes,
+      grantKey: config.grantKey,
+    },
+  );
+  metrics.follow(operator);
+
+  const stop = new AbortController();
+  let isDraining = false;
+  const claimApi = createClaimApi({
+    claims: operator.claims,
+    queries: operator.queries,
+    log,
+    isDraining: () => isDraining,
+  });
+  await addOpenApiPage(claimApi, JSON.parse(readFileSync(OPENAPI_FILE, 'utf8')) as object);
+  const ops = createOpsServer({ registry: metrics.registry, log, isReady: () => !isDraining && operator.isServing });
+  const running = operator.run(stop.signal);
+  await ops.listen(config.metricsListen);
+  await claimApi.listen(config.listen);
+
+  const drain = async (signal: string): Promise<void> => {
+    if (isDraining) return;
+    isDraining = true;
+    log.info({ signal }, 'draining');
+    await drainClaims(operator, systemClock, config.drainMs);
+    stop.abort(new Error('the operator stops'));
+    await claimApi.close();
+    await running;
+    await Promise.all([ops.close(), hostAgents.close(), kube.close()]);
+    log.info({}, 'stopped');
+  };
+  for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, (name: string) => void drain(name));
+  await running;
+}
+
+try {
+  await main(readConfig(process.argv.slice(2), process.env));
+} catch (error) {
+  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
+  process.exitCode = 2;
+}

@@ -1,0 +1,77 @@
+import { asAgentError, AgentError } from './errors.mjs';
+
+/** @import { IncomingMessage, ServerResponse } from 'node:http' */
+
+const OVERSIZED_DRAIN_MS = 10_000;
+
+/**
+ * @param {ServerResponse} response @param {number} statusCode @param {unknown} body
+ * @param {Record<string, string>} [headers]
+ */
+export function sendJson(response, statusCode, body, headers = {}) {
+  const bytes = Buffer.from(JSON.stringify(body));
+  response.writeHead(statusCode, { ...headers, 'content-type': 'application/json', 'content-length': bytes.length });
+  response.end(bytes);
+}
+
+/** @param {ServerResponse} response @param {unknown} thrown @param {Record<string, string>} [headers] */
+export function sendError(response, thrown, headers = {}) {
+  if (response.headersSent) return void response.destroy();
+  const error = asAgentError(thrown);
+  const { retryAfterSeconds } = error.facts;
+  const retry = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
+  sendJson(response, error.statusCode, error.toBody(), { ...headers, ...retry });
+}
+
+/**
+ * The whole body. What is too large is refused and the rest thrown away, so that the client gets to read the answer.
+ * @param {IncomingMessage} request @param {number} limitBytes
+ * @returns {Promise<Buffer>}
+ */
+export function readBody(request, limitBytes) {
+  return new Promise((resolve, reject) => {
+    const refuse = () => {
+      request.removeAllListeners('data');
+      request.resume();
+      const timer = setTimeout(() => request.destroy(), OVERSIZED_DRAIN_MS).unref();
+      request.once('close', () => clearTimeout(timer));
+      reject(new AgentError('BodyTooLarge', `the body is larger than ${limitBytes} bytes`));
+    };
+    if (Number(request.headers['content-length'] ?? 0) > limitBytes) return refuse();
+    /** @type {Buffer[]} */
+    const chunks = [];
+    let sizeBytes = 0;
+    request.on('data', (/** @type {Buffer} */ chunk) => {
+      sizeBytes += chunk.length;
+      if (sizeBytes > limitBytes) return refuse();
+      chunks.push(chunk);
+    });
+    request.once('end', () => resolve(chunks.length === 1 ? /** @type {Buffer} */ (chunks[0]) : Buffer.concat(chunks)));
+    request.once('error', reject);
+    request.once('close', () => reject(new AgentError('BadRequest', 'the connection closed before the body was complete')));
+  });
+}
+
+/** @param {IncomingMessage} request @param {number} limitBytes @returns {Promise<unknown>} */
+export async function readJson(request, limitBytes) {
+  const type = request.headers['content-type'] ?? '';
+  if (!isJson(type)) {
+    request.resume();
+    throw new AgentError('UnsupportedMediaType', `the content type must be application/json, not "${type}"`);
+  }
+  return parseJson(await readBody(request, limitBytes));
+}
+
+/** @param {Buffer} body @returns {unknown} */
+export function parseJson(body) {
+  try {
+    return JSON.parse(body.toString('utf8'));
+  } catch (error) {
+    throw new AgentError('BadJson', `the body is not valid JSON: ${/** @type {Error} */ (error).message}`);
+  }
+}
+
+/** @param {string} contentType */
+export function isJson(contentType) {
+  return /^application\/([\w.-]+\+)?json\s*(;|$)/i.test(contentType);
+}

@@ -1,0 +1,47 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+
+/** @import { LogRing } from './log-ring.mjs' */
+
+/** Copies what user code writes to stdout and stderr into the ring, with the request that wrote it, and passes it on. */
+export class LogCapture {
+  /** @type {AsyncLocalStorage<string>} */
+  #requestId = new AsyncLocalStorage();
+  #ring;
+  /** @type {(() => void)[]} */
+  #restore = [];
+
+  /** @param {LogRing} ring */
+  constructor(ring) {
+    this.#ring = ring;
+  }
+
+  install() {
+    this.#patch('stdout');
+    this.#patch('stderr');
+  }
+
+  uninstall() {
+    for (const restore of this.#restore.splice(0)) restore();
+  }
+
+  /** @template T @param {string} requestId @param {() => T} call @returns {T} */
+  run(requestId, call) {
+    return this.#requestId.run(requestId, call);
+  }
+
+  /** @param {'stdout' | 'stderr'} name */
+  #patch(name) {
+    const stream = process[name];
+    const write = stream.write;
+    /** @type {typeof write} */
+    const captured = (/** @type {string | Uint8Array} */ chunk, /** @type {never[]} */ ...rest) => {
+      const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8');
+      this.#ring.write(name, text, this.#requestId.getStore());
+      return write.call(stream, chunk, ...rest);
+    };
+    stream.write = captured;
+    this.#restore.push(() => {
+      stream.write = write;
+    });
+  }
+}

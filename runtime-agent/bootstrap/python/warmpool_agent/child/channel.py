@@ -1,0 +1,32 @@
+"""The child's end of the socket pair. It blocks: the child has nothing else to do between calls."""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+
+from ..frames import Frame, FrameDecoder, encode_frame
+
+READ_BYTES = 256 * 1024
+
+
+class Channel:
+    def __init__(self, connection: socket.socket):
+        self._connection = connection
+        self._decoder = FrameDecoder()
+        self._received: deque[Frame] = deque()
+
+    def send(self, head: dict, body: bytes = b"") -> None:
+        self._connection.sendall(encode_frame(head, body))
+
+    def receive(self) -> Frame | None:
+        """None when the agent has ended the conversation."""
+        while not self._received:
+            try:
+                data = self._connection.recv(READ_BYTES)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._received.extend(self._decoder.feed(data))
+        return self._received.popleft()

@@ -1,0 +1,72 @@
+"""Makes the process the claim's: environment, time zone, working directory, import path, arguments."""
+
+from __future__ import annotations
+
+import locale
+import os
+import sys
+import time
+from typing import Iterable, NamedTuple
+
+# Where packed dependencies lie beside the code, in the layouts that are common; like site-packages they come after the
+# standard library.
+VENDORED_FOLDERS = ("vendor", "python", "site-packages")
+
+
+class Identity(NamedTuple):
+    env: dict[str, str]
+    code_path: str
+    main_file: str
+
+
+def bind(identity: Identity) -> None:
+    replace_env(identity.env)
+    os.chdir(identity.code_path)
+    sys.path[:] = import_path(sys.path, identity.code_path, identity.env.get("PYTHONPATH", ""))
+    sys.argv[:] = [identity.main_file]
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv[:] = [sys.executable, identity.main_file]
+
+
+def replace_env(env: dict[str, str]) -> None:
+    os.environ.clear()
+    os.environ.update(env)
+    time.tzset()
+    if any(name in env for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+        try:
+            locale.setlocale(locale.LC_CTYPE, "")
+        except locale.Error:
+            # As an interpreter that starts with an unknown locale does.
+            pass
+
+
+def import_path(standing: list[str], code_path: str, python_path: str) -> list[str]:
+    packages_at = next(
+        (at for at, folder in enumerate(standing) if folder.endswith(("site-packages", "dist-packages"))), len(standing)
+    )
+    vendored = [os.path.join(code_path, name) for name in VENDORED_FOLDERS]
+    return [
+        code_path,
+        *(folder for folder in python_path.split(os.pathsep) if folder),
+        *standing[:packages_at],
+        *(folder for folder in vendored if os.path.isdir(folder)),
+        *standing[packages_at:],
+    ]
+
+
+def yield_names_to_code(code_path: str, keep: Iterable[str]) -> None:
+    """
+    A `queue.py` in the code hides the standard one, as it does when an interpreter starts on that folder: a
+    pre-imported module of that name is forgotten. What every interpreter holds from its start, and what the pool asked
+    to pre-import, stays.
+    """
+    kept = set(keep)
+    hidden = set()
+    for entry in os.scandir(code_path):
+        stem, dot, ending = entry.name.partition(".")
+        is_module = (dot and ending.endswith(("py", "so"))) or os.path.exists(os.path.join(entry.path, "__init__.py"))
+        if is_module and stem in sys.modules and stem not in kept:
+            hidden.add(stem)
+    if hidden:
+        for name in [name for name in sys.modules if name.partition(".")[0] in hidden]:
+            del sys.modules[name]

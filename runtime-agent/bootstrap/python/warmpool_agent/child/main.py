@@ -1,0 +1,121 @@
+"""The child's life: rehearsals, one load, then calls one after another, until the agent ends the conversation."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sys
+import time
+from typing import Any, Iterable
+
+from ..frames import Frame
+from .calls import Calls, flush_output
+from .cancellation import Cancellation
+from .channel import Channel
+from .identity import Identity, bind, yield_names_to_code
+from .rehearsal import Untouched
+from .user_code import exit_code_of, import_handler, run_as_main
+from .user_errors import UserCodeFailed
+
+
+class Child:
+    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Iterable[str]):
+        self._channel = channel
+        self._cancellation = cancellation
+        self._kept_modules = frozenset(kept_modules)
+        self._calls: Calls | None = None
+        self._untouched: Untouched | None = None
+
+    def run(self) -> int:
+        self._channel.send({"type": "started"})
+        while True:
+            frame = self._channel.receive()
+            if frame is None:
+                return 0
+            kind = frame.head["type"]
+            if kind == "call" and self._calls is not None:
+                reply, body = self._calls.call(frame)
+                self._channel.send(reply, body)
+            elif kind == "load" and frame.head["kind"] == "http":
+                return self._serve(frame)
+            elif kind == "load":
+                self._channel.send(self._load(frame))
+            elif kind == "rehearse":
+                self._untouched = Untouched()
+                self._channel.send(self._load(frame))
+            elif kind == "forget" and self._untouched is not None:
+                self._calls = None
+                self._untouched.restore()
+                self._untouched = None
+                gc.collect()
+                gc.freeze()
+                self._channel.send({"type": "forgotten"})
+
+    def _load(self, frame: Frame) -> dict[str, Any]:
+        """Loads the module of a handler."""
+        process_id = os.getpid()
+        try:
+            return self._import(frame.head)
+        except UserCodeFailed as failure:
+            return _failed(failure)
+        finally:
+            if os.getpid() != process_id:
+                os._exit(0)
+            flush_output()
+
+    def _import(self, load: dict[str, Any]) -> dict[str, Any]:
+        code_path = load["codePath"]
+        module_file = os.path.join(code_path, load["handler"].rpartition(".")[0].replace(".", "/") + ".py")
+        _bind(load, module_file, self._kept_modules)
+        started = time.perf_counter()
+        gc.disable()
+        try:
+            handler = import_handler(load["handler"], code_path)
+        finally:
+            gc.enable()
+        import_ms = (time.perf_counter() - started) * 1000
+        self._calls = Calls(handler, load, self._cancellation)
+        return {"type": "loaded", "importMs": round(import_ms, 3)}
+
+    def _serve(self, frame: Frame) -> int:
+        """Runs an app as the main program; it answers its own requests, so that only its end is told."""
+        load = frame.head
+        process_id = os.getpid()
+        exit_code = 0
+        try:
+            _bind(load, os.path.join(load["codePath"], load["handler"]), self._kept_modules)
+            run_as_main(load["handler"], load["codePath"])
+            told: dict[str, Any] = {"type": "ended", "exitCode": 0}
+        except SystemExit as ending:
+            exit_code = exit_code_of(ending)
+            told = {"type": "ended", "exitCode": exit_code}
+        except UserCodeFailed as failure:
+            exit_code = 1
+            told = _failed(failure)
+        if os.getpid() != process_id:
+            os._exit(exit_code)
+        flush_output()
+        self._channel.send(told)
+        return exit_code
+
+
+def _bind(load: dict[str, Any], main_file: str, kept_modules: Iterable[str]) -> None:
+    code_path = load["codePath"]
+    try:
+        bind(Identity(env=load["env"], code_path=code_path, main_file=main_file))
+        yield_names_to_code(code_path, kept_modules)
+    except OSError as error:
+        raise UserCodeFailed("UserCodeError", "import", f"the code folder {code_path} cannot be used: {error}") from None
+
+
+def _failed(failure: UserCodeFailed) -> dict[str, Any]:
+    if failure.stack is not None:
+        # The author looks for it in the log first.
+        sys.stderr.write(failure.stack + "\n")
+    return {
+        "type": "loadFailed",
+        "code": failure.code,
+        "phase": failure.phase,
+        "message": failure.message,
+        "stack": failure.stack,
+    }

@@ -1,0 +1,110 @@
+"""Finds and runs the user's module: imported for its function, or run as the main program of an app."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import threading
+from types import ModuleType
+from typing import Any, Callable
+
+from .user_errors import UserCodeFailed, describe_error
+
+MAX_NAMES_LISTED = 20
+
+
+def import_handler(handler: str, code_path: str) -> Callable[..., Any]:
+    module_path, _, export = handler.rpartition(".")
+    if not module_path:
+        raise UserCodeFailed(
+            "HandlerNotFound", "handler", f'the handler "{handler}" names no function: it must be <module>.<function>'
+        )
+    module = _import_module(module_path, code_path)
+    found = getattr(module, export, None)
+    if callable(found):
+        return found
+    what = f"it is of type {type(found).__name__}" if hasattr(module, export) else "there is no such name"
+    raise UserCodeFailed(
+        "HandlerNotFound",
+        "handler",
+        f'the module "{module_path}" has no function "{export}" ({what}); its functions are: {_functions_of(module)}',
+    )
+
+
+def _import_module(module_path: str, code_path: str) -> ModuleType:
+    name = module_path.replace("/", ".")
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            file = module_path.replace(".", "/")
+            raise UserCodeFailed(
+                "HandlerNotFound",
+                "handler",
+                f'the code has no module "{module_path}" (looked for {file}.py and {file}/__init__.py); '
+                f"its modules are: {_modules_in(code_path)}",
+            ) from None
+        raise _import_failed(error) from None
+    except SystemExit as ending:
+        raise UserCodeFailed(
+            "UserCodeError", "import", f"the module ended the process with exit code {exit_code_of(ending)}"
+        ) from None
+    except BaseException as error:
+        raise _import_failed(error) from None
+
+
+def run_as_main(file: str, code_path: str) -> None:
+    """Returns when the program has ended, its threads included. A SystemExit is the caller's."""
+    path = os.path.join(code_path, file)
+    try:
+        with io.open_code(path) as source:
+            text = source.read()
+    except OSError:
+        raise UserCodeFailed(
+            "HandlerNotFound",
+            "handler",
+            f'the code has no file "{file}"; its modules are: {_modules_in(code_path)}',
+        ) from None
+    main = sys.modules["__main__"]
+    main.__dict__.update(__file__=path, __builtins__=__builtins__)
+    sys.path[0] = os.path.dirname(path)
+    if sys.path[0] != code_path:
+        sys.path.insert(1, code_path)
+    try:
+        exec(compile(text, path, "exec", dont_inherit=True), main.__dict__)
+    except SystemExit:
+        raise
+    except BaseException as error:
+        raise _import_failed(error) from None
+    current = threading.current_thread()
+    for thread in threading.enumerate():
+        if thread is not current and not thread.daemon:
+            thread.join()
+
+
+def exit_code_of(ending: SystemExit) -> int:
+    if ending.code is None:
+        return 0
+    return ending.code & 0xFF if isinstance(ending.code, int) else 1
+
+
+def _import_failed(error: BaseException) -> UserCodeFailed:
+    message, stack = describe_error(error)
+    return UserCodeFailed("UserCodeError", "import", message, stack)
+
+
+def _functions_of(module: ModuleType) -> str:
+    names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+    return _listed(names)
+
+
+def _modules_in(code_path: str) -> str:
+    return _listed([entry.name for entry in os.scandir(code_path) if entry.name.endswith(".py") or entry.is_dir()])
+
+
+def _listed(names: list[str]) -> str:
+    names = sorted(names)
+    more = f" and {len(names) - MAX_NAMES_LISTED} more" if len(names) > MAX_NAMES_LISTED else ""
+    return (", ".join(names[:MAX_NAMES_LISTED]) or "none") + more

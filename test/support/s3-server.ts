@@ -1,0 +1,98 @@
+import type { ChildProcess } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const VERSION = '1.8.0';
+const MODULE = fileURLToPath(new URL('./tools/versitygw', import.meta.url));
+const START_LIMIT_MS = 15_000;
+const BUILD_LIMIT_MS = 300_000;
+
+export interface S3Server {
+  endpoint: string;
+  credentials: { accessKeyId: string; secretAccessKey: string };
+  close(): Promise<void>;
+}
+
+/** A real S3-compatible server (versitygw on a folder) on loopback; undefined, and one line that says so, where Go is missing. */
+export async function startS3Server(): Promise<S3Server | undefined> {
+  const binary = findOrBuild();
+  if (binary === undefined) {
+    process.stdout.write('skipped: S3 tests: go not found\n');
+    return undefined;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'warmpool-s3-'));
+  const credentials = { accessKeyId: 'test-access', secretAccessKey: 'test-secret' };
+  const port = await freePort();
+  const child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', folder], {
+    stdio: 'ignore',
+    env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+  });
+  const close = async (): Promise<void> => {
+    if (child.exitCode === null && child.signalCode === null) {
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    }
+    rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    await untilListening(child, port);
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { endpoint: `http://127.0.0.1:${port}`, credentials, close };
+}
+
+/** Built once for each version, outside of the checkout; a second process that builds at the same time does no harm. */
+function findOrBuild(): string | undefined {
+  const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'warmpool', 'bin');
+  const binary = join(cache, `versitygw-${VERSION}`);
+  if (existsSync(binary)) return binary;
+  if (spawnSync('go', ['version'], { stdio: 'ignore' }).status !== 0) return undefined;
+  mkdirSync(cache, { recursive: true });
+  const building = `${binary}.${process.pid}`;
+  const { status, stderr } = spawnSync(
+    'go',
+    ['build', '-mod=mod', '-buildvcs=false', '-trimpath', '-o', building, 'github.com/versity/versitygw/cmd/versitygw'],
+    { cwd: MODULE, env: { ...process.env, CGO_ENABLED: '0' }, timeout: BUILD_LIMIT_MS, encoding: 'utf8' },
+  );
+  if (status !== 0) throw new Error(`building versitygw ${VERSION} failed: ${stderr}`);
+  renameSync(building, binary);
+  return binary;
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await once(server.listen(0, '127.0.0.1'), 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+async function untilListening(child: ChildProcess, port: number): Promise<void> {
+  const deadline = Date.now() + START_LIMIT_MS;
+  while (!(await isListening(port))) {
+    if (child.exitCode !== null) throw new Error(`versitygw ended with code ${child.exitCode}`);
+    if (Date.now() > deadline) throw new Error(`versitygw does not listen after ${START_LIMIT_MS} ms`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+function isListening(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(port, '127.0.0.1');
+    socket.once('error', () => resolve(false));
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
