@@ -105,7 +105,7 @@ describe('loading pool files', () => {
       'a.yaml:6:35 spec.template.spec.containers: ',
     ],
     ['another kind', manifest('one').replace('kind: WarmPool', 'kind: Deployment'), 'a.yaml:2:7 kind: '],
-    ['a list instead of an object', '- a\n- b\n', 'a.yaml:1:1 Invalid input: expected object, received array'],
+    ['a list instead of an object', '- a\n- b\n', 'a.yaml:1:1 must be an object, not a list'],
     [
       'bounds that contradict each other',
       manifest('one', 'autoscaling: { minReplicas: 5, maxReplicas: 2 }'),
@@ -123,7 +123,7 @@ describe('loading pool files', () => {
   it('tells a number that has to be quoted how to be written', async () => {
     const text = manifest('one').replace("'24'", '24');
     expect(await problemOf(text)).toContain(
-      "a.yaml:6:37 spec.runtime.version: Invalid input: expected string, received number; put it in quotes: '24'",
+      "a.yaml:6:37 spec.runtime.version: must be a string, not a number; put it in quotes: '24'",
     );
   });
 

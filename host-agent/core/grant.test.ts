@@ -28,7 +28,7 @@ describe('a load grant', () => {
   });
 
   test.each(['podUid', 'epoch', 'claimId', 'nonce'] as const)('with another %s than was signed is refused', (field) => {
-    const changed = { ...aGrant(), [field]: field === 'nonce' ? 'f'.repeat(32) : 'other' } as LoadGrant;
+    const changed: LoadGrant = { ...aGrant(), [field]: field === 'nonce' ? 'f'.repeat(32) : 'other' };
     expect(() => new GrantGate(KEY).admit(changed, 0)).toThrow('wrong signature');
   });
 

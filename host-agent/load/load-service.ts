@@ -6,7 +6,6 @@ import type { GrantGate } from '../core/grant.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
-import type { TrackedPod } from '../pods/tracked-pod.ts';
 import { sendLoad } from './send-load.ts';
 
 export interface LoadServiceDeps {
@@ -94,7 +93,6 @@ export class LoadService {
     const loadingMs = clock.monotonic();
     const loaded = await sendLoad({ clock }, pod, request, codePath);
     const endedMs = clock.monotonic();
-    this.#reportSoon(pod);
     const timings = {
       fetchMs: code.fetchMs,
       unpackMs: code.unpackMs,
@@ -104,7 +102,11 @@ export class LoadService {
       totalMs: endedMs - startedMs,
     };
     const { claimId, podUid, epoch } = grant;
-    log.info({ claimId, podUid, digest: request.code.digest, codeSource: code.codeSource, timings }, 'loaded');
+    // what follows the answer is nobody's wait
+    setImmediate(() => {
+      log.info({ claimId, podUid, digest: request.code.digest, codeSource: code.codeSource, timings }, 'loaded');
+      void pod.refresh();
+    });
     return {
       claimId,
       podUid,
@@ -131,10 +133,5 @@ export class LoadService {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  /** The node's report follows the answer, so that nobody waits for it. */
-  #reportSoon(pod: TrackedPod): void {
-    setImmediate(() => void pod.refresh());
   }
 }

@@ -8,6 +8,8 @@ import type { PodFolder } from './pod-folder.ts';
 /** A load may hold one connection for long; status, logs and kill need others beside it. */
 const CONNECTIONS = 4;
 const KEEP_ALIVE_MS = 600_000;
+/** How much earlier than an agent announces this side closes an idle connection; undici's default would not keep one of 1 s at all. */
+const KEEP_ALIVE_MARGIN_MS = 300;
 const WATCHDOG_AFTER_MS = 300;
 
 export interface AgentAnswer {
@@ -26,6 +28,7 @@ export interface AgentCall {
 export class AgentClient {
   readonly #folder: PodFolder;
   readonly #pool: Pool;
+  #openConnections = 0;
 
   /** `onDisconnect`: a connection that was open has closed; the process may be gone, or just tidy. */
   constructor(folder: PodFolder, onDisconnect: () => void) {
@@ -35,11 +38,20 @@ export class AgentClient {
       connections: CONNECTIONS,
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
+      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
       // every call has its own deadline by signal
       headersTimeout: 0,
       bodyTimeout: 0,
     });
-    this.#pool.on('disconnect', onDisconnect);
+    this.#pool.on('connect', () => this.#openConnections++);
+    this.#pool.on('disconnect', () => {
+      this.#openConnections--;
+      onDisconnect();
+    });
+  }
+
+  get isConnected(): boolean {
+    return this.#openConnections > 0;
   }
 
   call(request: AgentCall): Promise<AgentAnswer> {

@@ -77,8 +77,8 @@ export class PodRegistry {
     this.#isScanning = true;
     try {
       await this.#scan();
-      const loaded = [...this.#pods.values()].filter((pod) => pod.isLoaded);
-      await this.#statusQueue.addAll(loaded.map((pod) => () => pod.refresh()));
+      const asked = [...this.#pods.values()].filter((pod) => pod.needsRefresh);
+      await this.#statusQueue.addAll(asked.map((pod) => () => pod.refresh()));
     } catch (error) {
       this.#deps.onProblem(error);
     } finally {

@@ -8,6 +8,7 @@ import { AgentClient, isNeverSent } from './agent-client.ts';
 import type { PodFile, PodFolder } from './pod-folder.ts';
 
 const STATUS_TIMEOUT_MS = 1_000;
+const RECONNECT_AT_ONCE_MS = 250;
 /** A socket's file is there a moment before somebody listens on it, and an agent may still be booting. */
 const FIRST_CONTACT_DELAYS_MS = [0, 2, 5, 10, 25, 50, 100, 250, 500];
 
@@ -31,7 +32,7 @@ export class TrackedPod {
   #claim: { epoch: string; claimId: string } | undefined;
   #isMeeting = false;
   #isRefreshing = false;
-  #wantsRefresh = false;
+  #disconnectedMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
 
   constructor(deps: TrackedPodDeps, folder: PodFolder, file: PodFile) {
@@ -39,8 +40,7 @@ export class TrackedPod {
     this.podUid = file.podUid;
     this.folder = folder;
     this.file = file;
-    // asking opens a new connection, so an agent that only closed an idle one has an open one again
-    this.#client = new AgentClient(folder, () => void this.refresh());
+    this.#client = new AgentClient(folder, () => this.#onDisconnect());
   }
 
   get report(): PodReport | undefined {
@@ -51,9 +51,13 @@ export class TrackedPod {
     return this.#report?.state === 'failed' || this.#report?.state === 'terminated';
   }
 
-  /** Worth asking again and again: what it does changes without this program's doing. */
-  get isLoaded(): boolean {
-    return this.#report !== undefined && this.#report.state !== 'standby' && !this.isFinal;
+  /**
+   * Worth asking again: what a loaded pod does changes without this program's doing, and a standby one with no open connection may
+   * have ended unseen (asking opens one again).
+   */
+  get needsRefresh(): boolean {
+    if (this.#report === undefined || this.isFinal) return false;
+    return this.#report.state !== 'standby' || !this.#client.isConnected;
   }
 
   /** Connects and reports; gives up quietly, since the next rescan calls again. */
@@ -76,15 +80,11 @@ export class TrackedPod {
 
   /** Asks for the state again. Silence is not death: user code may be blocking the agent. */
   async refresh(): Promise<void> {
-    // a connection that closes while an answer is awaited is a reason to ask once more
-    this.#wantsRefresh = true;
-    if (this.#isRefreshing) return;
+    if (this.#isRefreshing || this.isFinal || this.#isClosed) return;
     this.#isRefreshing = true;
     try {
-      while (this.#wantsRefresh && !this.isFinal && !this.#isClosed) {
-        this.#wantsRefresh = false;
-        await this.#askStatus();
-      }
+      // the first connection may have been closing while it was used; a second one tells for certain
+      if (!(await this.#askStatus())) await this.#askStatus();
     } finally {
       this.#isRefreshing = false;
     }
@@ -139,11 +139,22 @@ export class TrackedPod {
     await this.#client.close();
   }
 
-  async #askStatus(): Promise<void> {
+  /** At once, but not in a tight loop with an agent that closes every connection: then the registry's rescan asks. */
+  #onDisconnect(): void {
+    const nowMs = this.#deps.clock.monotonic();
+    if (nowMs - this.#disconnectedMs < RECONNECT_AT_ONCE_MS) return;
+    this.#disconnectedMs = nowMs;
+    void this.refresh();
+  }
+
+  /** False when it is still open whether the process lives. */
+  async #askStatus(): Promise<boolean> {
     try {
       this.#accept(await this.#client.status(STATUS_TIMEOUT_MS));
+      return true;
     } catch (error) {
       if (isNeverSent(error)) await this.fail('the process has ended');
+      return isNeverSent(error) || (error as Error).name === 'TimeoutError';
     }
   }
 

@@ -31,7 +31,11 @@ function describeFailure(program: string, error: ExecFileException, output: stri
   if (error.code === 'ENOENT') return `${program} is not on the PATH; ${remedy}`;
   if (error.killed === true) return `${program} did not end within ${TIME_LIMIT_MS / 60_000} minutes`;
   if (output.includes('No module named pip')) return `pip is missing; ${remedy}`;
-  if (/ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|NewConnectionError|ConnectTimeout/.test(output)) {
+  if (
+    /ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|NewConnectionError|ConnectTimeout|\(from versions: none\)/.test(
+      output,
+    )
+  ) {
     return `${program} cannot reach its package registry; connect to the network, or name a mirror (npm_config_registry, PIP_INDEX_URL)`;
   }
   const lines = output.split('\n').filter((line) => /error/i.test(line));

@@ -26,6 +26,8 @@ export interface LedgerEntry {
   readyAtUnixMs: number | undefined;
   /** Callers that wait for the outcome now. */
   waiting: number;
+  /** A caller has got the instance; from then on only a release or its own limits end it. */
+  isAnswered: boolean;
   /** Ends the wait for a pod; a load that is under way is let through and then released. */
   readonly cancel: AbortController;
   /** Taken over from another operator process and not yet known to be ready or lost. */

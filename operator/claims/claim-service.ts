@@ -146,6 +146,7 @@ export class ClaimService {
       idleTimeoutSeconds: 0,
       readyAtUnixMs: undefined,
       waiting: 0,
+      isAnswered: false,
       cancel: new AbortController(),
       isRecovering: false,
     };
@@ -305,11 +306,13 @@ export class ClaimService {
     const onAbort = (): void => reject(claimError('ClaimAbandoned', 'the client went away'));
     signal.addEventListener('abort', onAbort, { once: true });
     try {
-      return await Promise.race([entry.outcome, gone]);
+      const claim = await Promise.race([entry.outcome, gone]);
+      entry.isAnswered = true;
+      return claim;
     } finally {
       signal.removeEventListener('abort', onAbort);
       entry.waiting--;
-      if (signal.aborted && entry.waiting === 0) this.#abandon(entry);
+      if (signal.aborted && entry.waiting === 0 && !entry.isAnswered) this.#abandon(entry);
     }
   }
 
@@ -317,7 +320,7 @@ export class ClaimService {
   #abandon(entry: LedgerEntry): void {
     if (entry.claim.state === 'queued') entry.cancel.abort();
     this.#deps.clock.after(ABANDON_GRACE_MS, () => {
-      if (entry.waiting > 0 || entry.isRecovering) return;
+      if (entry.waiting > 0 || entry.isAnswered) return;
       this.release(entry.namespace, entry.claimId).catch(() => undefined);
     });
   }

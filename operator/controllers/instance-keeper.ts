@@ -181,6 +181,7 @@ export class InstanceKeeper {
       idleTimeoutSeconds: record.idleTimeoutSeconds,
       readyAtUnixMs: record.claimedAtUnixMs,
       waiting: 0,
+      isAnswered: true, // perhaps: the process before this one is not there to ask
       cancel: new AbortController(),
       isRecovering: true,
     };

@@ -74,8 +74,9 @@ export class WarmPoolController {
     const [firstFailure] = failedBoots;
     if (firstFailure !== undefined) this.#failures.failed(key, firstFailure.message, clock.now());
     await this.#remove(pool, key, pods, plan.remove);
-    if (!signal.aborted) await this.#create(pool, key, plan.create);
+    const createError = signal.aborted ? undefined : await this.#create(pool, key, plan.create);
     await this.#tell(pool, key, members, pods);
+    if (createError !== undefined) throw createError as Error;
     return requeueAfterMs(plan, expectations.expiresInMs(key));
   }
 
@@ -139,8 +140,9 @@ export class WarmPoolController {
     await this.#deps.retirement.retire(pod, 'the pool removes it');
   }
 
-  async #create(pool: Stored<WarmPool>, key: string, count: number): Promise<void> {
-    if (count === 0) return;
+  /** The error that stopped it, if one did. */
+  async #create(pool: Stored<WarmPool>, key: string, count: number): Promise<unknown> {
+    if (count === 0) return undefined;
     const { expectations, log } = this.#deps;
     expectations.expectCreations(key, count);
     let started = 0;
@@ -155,7 +157,7 @@ export class WarmPoolController {
     for (; started < count; started++) expectations.creationFailed(key);
     if (failure === undefined) {
       this.#createErrors.delete(key);
-      return;
+      return undefined;
     }
     const message = failure instanceof Error ? failure.message : String(failure);
     this.#createErrors.set(key, message);
@@ -164,7 +166,7 @@ export class WarmPoolController {
       { type: 'Warning', reason: 'CreateFailed', action: 'Create', message },
     );
     log.warn({ pool: key, err: failure }, 'creating a standby pod failed');
-    throw failure as Error;
+    return failure;
   }
 
   /** The error, if there was one. */

@@ -14,12 +14,12 @@ export interface ControllerDeps {
   metrics: Metrics;
 }
 
-export interface ReconcileContext {
+interface ReconcileContext {
   /** Aborts at the deadline, and when a stop has waited long enough. */
   signal: AbortSignal;
 }
 
-export interface ReconcileResult {
+interface ReconcileResult {
   /** Look at the key again then, though nothing may have changed. */
   requeueAfterMs?: number | undefined;
 }

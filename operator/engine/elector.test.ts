@@ -12,7 +12,13 @@ interface Lease extends KubeObject {
 }
 
 /** What happens to the write calls of one candidate. */
-type Fault = 'none' | 'refused' | 'no answer' | 'answer lost' | 'hangs';
+type Fault = 'none' | 'refused' | 'no answer' | 'answer lost' | 'hangs' | 'slow answer';
+
+interface Link {
+  fault: Fault;
+  /** What a slow answer waits for. */
+  answer: PromiseWithResolvers<void>;
+}
 
 class World {
   readonly clock = new VirtualClock();
@@ -20,7 +26,7 @@ class World {
   readonly #running: { stop: AbortController; ended: Promise<void> }[] = [];
 
   candidate(identity: string, onStopped: () => void | Promise<void> = () => undefined) {
-    const link = { fault: 'none' as Fault };
+    const link: Link = { fault: 'none', answer: Promise.withResolvers<void>() };
     const terms: number[] = [];
     const signals: AbortSignal[] = [];
     let stops = 0;
@@ -61,7 +67,7 @@ class World {
     }
   }
 
-  #faulty(link: { fault: Fault }): KubeClient {
+  #faulty(link: Link): KubeClient {
     const client = this.#cluster.client();
     const through = async <T>(call: () => Promise<T>): Promise<T> => {
       switch (link.fault) {
@@ -74,6 +80,11 @@ class World {
         case 'answer lost':
           await call();
           throw new KubeError(0, 'Network', 'the connection was reset');
+        case 'slow answer': {
+          const result = await call();
+          await link.answer.promise;
+          return result;
+        }
         case 'hangs':
           return new Promise(() => undefined);
       }
@@ -144,6 +155,20 @@ describe('Elector', () => {
     expect(a.elector.term).toBeUndefined();
     await world.clock.advance(0);
     expect(a.signals[0]?.aborted).toBe(true);
+  });
+
+  it('begins a new term rather than revive one by an answer that came after its end', async () => {
+    world = new World();
+    const a = world.candidate('a');
+    await settle();
+    a.link.fault = 'slow answer';
+    await world.clock.advance(2_300);
+    world.clock.jump(8_000);
+    expect(a.elector.isLeader()).toBe(false);
+    a.link.answer.resolve();
+    await settle();
+    expect(a.signals.map(({ aborted }) => aborted)).toEqual([true, false]);
+    expect(a.terms).toEqual([1, 2]);
   });
 
   it('gives up in time when a renewal hangs', async () => {

@@ -11,11 +11,6 @@ export function keyOf(namespace: string | undefined, name: string): ObjectKey {
   return `${namespace ?? ''}/${name}`;
 }
 
-export function splitKey(key: ObjectKey): { namespace: string; name: string } {
-  const slash = key.indexOf('/');
-  return { namespace: key.slice(0, slash), name: key.slice(slash + 1) };
-}
-
 /** Under which keys an object is found by this index; none leaves it out. Must depend on the object alone. */
 export type IndexFunction<T extends KubeObject> = (object: Stored<T>) => readonly string[];
 

@@ -2,6 +2,7 @@ import { type Clock, sleep } from '../engine/clock.ts';
 import {
   type CallOptions,
   type DeleteOptions,
+  type JsonPatchOperation,
   KubeError,
   type KubeClient,
   type KubeObject,
@@ -32,6 +33,7 @@ export interface HttpKubeClientDeps {
 
 const DEFAULT_TIMEOUT_MS = 10_000;
 const MERGE_PATCH = 'application/merge-patch+json';
+const JSON_PATCH = 'application/json-patch+json';
 const READ_RETRIES = 4;
 const RETRY_BASE_MS = 100;
 const RETRY_LIMIT_MS = 2_000;
@@ -98,11 +100,17 @@ export class HttpKubeClient implements KubeClient {
     resource: Resource,
     namespace: string,
     name: string,
-    patch: object,
+    patch: object | readonly JsonPatchOperation[],
     options: CallOptions = {},
   ) {
     const path = objectPath(resource, namespace, name);
-    const call = { verb: 'patch', resource, path, body: JSON.stringify(patch), contentType: MERGE_PATCH } as const;
+    const call = {
+      verb: 'patch',
+      resource,
+      path,
+      body: JSON.stringify(patch),
+      contentType: Array.isArray(patch) ? JSON_PATCH : MERGE_PATCH,
+    } as const;
     return (await this.#write(call, options)) as Stored<T>;
   }
 

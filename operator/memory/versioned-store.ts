@@ -13,13 +13,13 @@ import {
   badRequest,
   conflict,
   invalid,
-  MODIFIED_SINCE,
   noSuchResource,
   notFound,
 } from './api-errors.ts';
 import { planDeletion } from './deletion.ts';
-import { equalJson, frozenCopy, isJsonObject, type JsonObject, mergePatch, withMembers } from './json.ts';
+import { equalJson, frozenCopy, type JsonObject, withMembers } from './json.ts';
 import { type Admission, rulesOf } from './kind-rules.ts';
+import { patched } from './patching.ts';
 import { metadataProblems, metadataUpdateProblems } from './metadata-rules.ts';
 import { apiTime, randomSuffix, randomUid } from './server-fields.ts';
 
@@ -143,20 +143,8 @@ export class VersionedStore {
     patch: object,
     admit: (before: JsonObject, merged: JsonObject) => Admission,
   ): StoredObject {
-    if (!isJsonObject(patch)) throw badRequest('a merge patch must be a JSON object');
     const before = this.get(resource, namespace, name);
-    const given: Partial<ObjectMeta> = isJsonObject(patch['metadata']) ? patch['metadata'] : {};
-    if (given.resourceVersion && given.resourceVersion !== before.metadata.resourceVersion) {
-      throw conflict(resource, name, MODIFIED_SINCE);
-    }
-    // Checked after the version, and answered otherwise: an apiserver takes it for an attempt to change the uid.
-    if (given.uid && given.uid !== before.metadata.uid) {
-      throw invalid(resource, name, [`metadata.uid: Invalid value: "${given.uid}": field is immutable`]);
-    }
-    if (given.name !== undefined && given.name !== name) {
-      throw badRequest(`the name of the object (${given.name}) does not match the name on the URL (${name})`);
-    }
-    const merged = mergePatch(before, patch) as StoredObject & JsonObject;
+    const merged = patched(resource, before, patch);
     if (merged === before) return before;
     const admission = admit(before as StoredObject & JsonObject, merged);
     const metadata = keptFields(before.metadata, admission.object['metadata'] as ObjectMeta);

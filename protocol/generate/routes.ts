@@ -14,7 +14,7 @@ export interface Route {
   replies: Record<number, Reply>;
 }
 
-export interface RequestBody {
+interface RequestBody {
   schema: z.ZodType;
   /** Default true. */
   isRequired?: boolean;

@@ -4,7 +4,7 @@ import { z } from 'zod';
 export type StructuralSchema = Record<string, unknown>;
 
 /** A zod schema that no structural schema can express; says where. */
-export class NotStructural extends Error {
+class NotStructural extends Error {
   constructor(path: string, problem: string) {
     super(`${path || '(root)'} ${problem}`);
   }

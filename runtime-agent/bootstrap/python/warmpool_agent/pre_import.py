@@ -8,14 +8,14 @@ from typing import Iterable
 
 # Parts of the standard library that functions and popular packages import.
 STANDARD_MODULES = (
-    "abc", "argparse", "asyncio", "base64", "binascii", "bisect", "calendar", "collections.abc", "concurrent.futures.thread",
-    "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "email.message", "email.parser", "enum",
-    "fnmatch", "functools", "glob", "gzip", "hashlib", "heapq", "hmac", "html", "http.client", "http.cookies", "http.server",
-    "importlib.metadata", "importlib.util", "inspect", "io", "ipaddress", "itertools", "json", "locale", "logging", "math",
-    "mimetypes", "numbers", "operator", "os", "pathlib", "pickle", "pkgutil", "platform", "pprint", "queue", "random", "re",
-    "secrets", "select", "selectors", "shutil", "signal", "socket", "ssl", "stat", "statistics", "string", "struct",
-    "subprocess", "tempfile", "textwrap", "threading", "time", "traceback", "types", "typing", "unicodedata",
-    "urllib.error", "urllib.parse", "urllib.request", "uuid", "warnings", "weakref", "zipfile", "zlib",
+    "abc", "asyncio", "base64", "binascii", "bisect", "calendar", "collections.abc", "concurrent.futures.thread",
+    "contextlib", "contextvars", "copy", "csv", "dataclasses", "datetime", "decimal", "email.message",
+    "email.parser", "enum", "fnmatch", "functools", "glob", "gzip", "hashlib", "heapq", "hmac", "http.client",
+    "http.cookies", "importlib.util", "inspect", "io", "ipaddress", "itertools", "json", "locale", "logging", "math",
+    "mimetypes", "numbers", "operator", "os", "pathlib", "pickle", "platform", "queue", "random", "re", "secrets",
+    "select", "selectors", "shutil", "signal", "socket", "ssl", "stat", "string", "struct", "subprocess", "tempfile",
+    "textwrap", "threading", "time", "traceback", "types", "typing", "unicodedata", "urllib.error", "urllib.parse",
+    "urllib.request", "uuid", "warnings", "weakref", "zipfile", "zlib",
 )  # fmt: skip
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import select
 from typing import Callable
 
 from ..event_loop import READABLE, WRITABLE, EventLoop
@@ -14,6 +15,7 @@ MAX_DRAIN_BYTES = 2 * 1024 * 1024
 MAX_PASS_ON_BYTES = 1024 * 1024
 # What a pipe that is writable takes without blocking (PIPE_BUF).
 PASS_ON_BYTES = 4096
+LAST_WORDS_MS = 200
 
 
 class LogPipes:
@@ -25,6 +27,15 @@ class LogPipes:
             _LogPipe(loop, stderr_fd, 2, lambda line, is_cut: self._keep("stderr", line, is_cut)),
         ]
 
+    @property
+    def is_muted(self) -> bool:
+        return any(pipe.is_muted for pipe in self._pipes)
+
+    @is_muted.setter
+    def is_muted(self, is_muted: bool) -> None:
+        for pipe in self._pipes:
+            pipe.is_muted = is_muted
+
     def start_keeping(self) -> None:
         """Nothing that was written before the load is the user's."""
         self.drain()
@@ -34,6 +45,12 @@ class LogPipes:
     def drain(self) -> None:
         for pipe in self._pipes:
             pipe.drain()
+
+    def finish(self) -> None:
+        """The last words of a process that ends, as far as somebody takes them."""
+        for pipe in self._pipes:
+            pipe.drain()
+            pipe.write_out(LAST_WORDS_MS)
 
     def end_request(self) -> None:
         """Call when everything that the request wrote is in the pipes."""
@@ -55,6 +72,7 @@ class _LogPipe:
         self._dropped_bytes = 0
         self.lines = LineCutter(on_line)
         self.is_kept = False
+        self.is_muted = False
         os.set_blocking(fd, False)
         loop.watch(fd, READABLE, lambda _events: self._read())
 
@@ -65,6 +83,12 @@ class _LogPipe:
             if read_bytes == 0:
                 return
             left_bytes -= read_bytes
+
+    def write_out(self, timeout_ms: int) -> None:
+        waiting = select.poll()
+        waiting.register(self._pass_on_fd, select.POLLOUT)
+        while self._waiting and waiting.poll(timeout_ms):
+            self._write()
 
     def _read(self) -> int:
         if self._fd < 0:
@@ -80,7 +104,8 @@ class _LogPipe:
             return 0
         if self.is_kept:
             self.lines.feed(data)
-        self._pass_on(data)
+        if not self.is_muted:
+            self._pass_on(data)
         return len(data)
 
     def _pass_on(self, data: bytes) -> None:

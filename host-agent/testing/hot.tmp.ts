@@ -1,0 +1,31 @@
+import { mkdtempSync, writeFileSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { FakeAgent } from '/work/main/host-agent/testing/fake-agent.ts';
+import { HostAgentProcess, loadRequest } from '/work/main/host-agent/testing/host-agent-process.ts';
+import { tarOf } from '/work/main/host-agent/testing/tar-builder.ts';
+import { digestOf } from '/work/main/host-agent/testing/unpacking.ts';
+const folder = mkdtempSync('/dev/shm/wp-hot-');
+const host = await HostAgentProcess.start(folder, ['--log-level', process.argv[2] ?? 'info']);
+const N = 300;
+const bytes = tarOf([{ name: 'index.js', body: 'x' }]);
+writeFileSync(join(folder, 'store/a'), bytes);
+const code = { key: 'a', digest: digestOf(bytes), format: 'tar' };
+const agents = await Promise.all(Array.from({ length: N }, (_, i) => FakeAgent.start({ podsDir: join(folder, 'pods'), podUid: `pod-${i}` })));
+const ev = await host.events();
+for (const a of agents) await ev.podState(a.podUid, 'standby', 15000);
+const t: number[] = [], inner: number[] = [], mount: number[] = [], mm: number[] = [];
+for (const a of agents) {
+  const req = JSON.stringify(loadRequest(a, code));
+  const s = performance.now();
+  const r = await host.request<any>('POST', '/v1/load', req);
+  t.push(performance.now() - s);
+  if (r.statusCode !== 200) throw new Error(JSON.stringify(r));
+  inner.push(r.body.timings.totalMs - r.body.timings.loadMs); mount.push(r.body.timings.loadMs); mm.push(r.body.timings.mountMs);
+}
+const q = (x: number[], p: number) => x.slice(50).sort((a, b) => a - b)[Math.floor((x.length - 50) * p)]!.toFixed(3);
+console.log('first (uncached)', t[0]!.toFixed(1));
+console.log('client-seen', q(t, .5), q(t, .95), q(t, .99), '| agent call as seen by host', q(mount, .5), q(mount, .99), '| host work before+after agent call', q(inner, .5), q(inner, .99), 'mount', q(mm,.5), q(mm,.99));
+await host.end('SIGTERM');
+for (const a of agents) await a.stop();
+rmSync(folder, { recursive: true, force: true });
+process.exit(0);

@@ -1,0 +1,120 @@
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { aPool } from '../../test/support/builders.ts';
+import { planPool, type Member, type PoolPlanInput } from './plan-pool.ts';
+
+const NOW = 1_000_000;
+
+function aMember(uid: string, change: Partial<Member> = {}): Member {
+  return {
+    uid,
+    isReady: true,
+    isReserved: false,
+    isUpdated: true,
+    trouble: undefined,
+    createdAtUnixMs: NOW - 5_000,
+    ...change,
+  };
+}
+
+function plan(replicas: number, members: Member[], change: Partial<PoolPlanInput> = {}) {
+  const { spec } = aPool('p', { replicas });
+  return planPool({ spec, members, isCacheBehind: false, createNotBeforeUnixMs: 0, nowUnixMs: NOW, ...change });
+}
+
+describe('planPool', () => {
+  it('makes what is missing', () => {
+    expect(plan(3, [aMember('a')]).create).toBe(2);
+  });
+
+  it('does nothing when the pool is as it should be', () => {
+    expect(plan(2, [aMember('a'), aMember('b')])).toEqual({
+      create: 0,
+      remove: [],
+      requeueAfterMs: undefined,
+      failedBoots: 0,
+    });
+  });
+
+  it('creates nothing while the cache has not shown its own last writes', () => {
+    expect(plan(3, [], { isCacheBehind: true }).create).toBe(0);
+  });
+
+  it('replaces a dead pod in the same pass', () => {
+    const result = plan(1, [aMember('a', { trouble: 'exit code 1', isReady: false })]);
+    expect(result.remove).toEqual([{ uid: 'a', reason: 'Dead', message: 'exit code 1' }]);
+    expect(result.create).toBe(1);
+  });
+
+  it('replaces a pod that is not standby in time, and looks again just when the next one would be late', () => {
+    const result = plan(2, [
+      aMember('late', { isReady: false, createdAtUnixMs: NOW - 60_000 }),
+      aMember('booting', { isReady: false, createdAtUnixMs: NOW - 50_000 }),
+    ]);
+    expect(result.remove.map(({ uid, reason }) => [uid, reason])).toEqual([['late', 'Stuck']]);
+    expect(result.requeueAfterMs).toBe(10_000);
+  });
+
+  it('waits out the pause after failed boots', () => {
+    const result = plan(1, [], { createNotBeforeUnixMs: NOW + 700 });
+    expect(result).toMatchObject({ create: 0, requeueAfterMs: 700 });
+  });
+
+  it('scales down booting pods first, then outdated ones, then the oldest', () => {
+    const members = [
+      aMember('old', { createdAtUnixMs: 1 }),
+      aMember('new'),
+      aMember('outdated', { isUpdated: false }),
+      aMember('booting', { isReady: false }),
+    ];
+    const removed = (replicas: number): string[] => plan(replicas, members).remove.map(({ uid }) => uid);
+    expect(removed(3)).toEqual(['booting']);
+    expect(removed(2)).toEqual(['booting', 'outdated']);
+    expect(removed(1)).toEqual(['booting', 'outdated', 'old']);
+  });
+
+  it('never removes a pod that a claim has in hand, not even when it looks dead', () => {
+    const reserved = aMember('a', {
+      isReserved: true,
+      trouble: 'its runtime-agent is loading although no claim has it',
+      isReady: false,
+    });
+    expect(plan(0, [reserved]).remove).toEqual([]);
+  });
+
+  it('replaces outdated ready pods one at a time, and none while another is missing', () => {
+    const old = ['a', 'b', 'c'].map((uid) => aMember(uid, { isUpdated: false }));
+    expect(plan(3, old).remove.map(({ uid }) => uid)).toEqual(['a']);
+    expect(plan(3, [...old.slice(1), aMember('booting', { isReady: false })]).remove).toEqual([]);
+  });
+
+  it('in every state: creates only up to the size, removes only down to it, and touches no pod in hand', () => {
+    const member = fc.record({
+      isReady: fc.boolean(),
+      isReserved: fc.boolean(),
+      isUpdated: fc.boolean(),
+      trouble: fc.option(fc.constant('dead'), { nil: undefined }),
+      createdAtUnixMs: fc.integer({ min: NOW - 100_000, max: NOW }),
+    });
+    fc.assert(
+      fc.property(
+        fc.array(member, { maxLength: 12 }),
+        fc.integer({ min: 0, max: 10 }),
+        fc.boolean(),
+        (list, replicas, isCacheBehind) => {
+          const members = list.map((each, index) => ({ ...each, uid: String(index) }));
+          const { create, remove } = plan(replicas, members, { isCacheBehind });
+          const removed = new Set(remove.map(({ uid }) => uid));
+          const left = members.filter(({ uid }) => !removed.has(uid)).length;
+          expect(left + create).toBeLessThanOrEqual(Math.max(replicas, members.length));
+          if (create > 0) expect(left + create).toBeLessThanOrEqual(replicas);
+          expect(remove.filter(({ reason }) => reason === 'ScaleDown').length).toBeLessThanOrEqual(
+            Math.max(0, members.length - replicas),
+          );
+          for (const { uid, isReserved } of members) if (isReserved) expect(removed.has(uid)).toBe(false);
+          expect(removed.size).toBe(remove.length);
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,39 @@
+"""A standby Python process: the agent of docs/runtime-contract.md, and the forked child that will run one function."""
+
+import os
+import sys
+
+FOLDER = os.path.dirname(os.path.abspath(__file__))
+# What an interpreter holds before its first line runs: code of the user cannot hide these names anywhere.
+STARTUP_MODULES = frozenset(name.partition(".")[0] for name in sys.modules)
+
+from warmpool_agent.agent.agent import Agent
+from warmpool_agent.agent.fork_child import fork_child
+from warmpool_agent.config import ConfigError, take_config
+from warmpool_agent.pre_import import PreImportError, import_pool_modules, import_standard_modules
+
+
+def main() -> int:
+    try:
+        config = take_config(os.environ)
+    except ConfigError as error:
+        print(f"warmpool: {error}", file=sys.stderr)
+        return 2
+    sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder or ".") != FOLDER]
+    import_standard_modules()
+    before_pool = set(sys.modules)
+    try:
+        import_pool_modules(config.pre_import)
+    except PreImportError as error:
+        print(f"warmpool: {error}", file=sys.stderr)
+        return 1
+    of_pool = {name.partition(".")[0] for name in set(sys.modules) - before_pool}
+    forked = fork_child(FOLDER, STARTUP_MODULES | of_pool)
+    return Agent(config, forked, os.path.join(FOLDER, "rehearsal")).run()
+
+
+if __name__ == "__main__":
+    exit_code = main()
+    sys.stderr.flush()
+    # Nothing is left that a slow ending of the interpreter would be good for.
+    os._exit(exit_code)
