@@ -2,6 +2,7 @@ import path from 'node:path';
 import { createLogger } from '@warmpool/operator/log.ts';
 import type { WarmPool } from '@warmpool/operator/core/resources.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
+import { ClaimRefused } from './claim-client.ts';
 import { LocalCluster } from './compose.ts';
 import { readConfig, USAGE, type LocalConfig } from './config.ts';
 import { curlLines } from './curl-lines.ts';
@@ -83,6 +84,11 @@ function split(pools: WarmPool[], test: (pool: WarmPool) => boolean): [WarmPool[
   return [pools.filter(test), pools.filter((pool) => !test(pool))];
 }
 
+/** Errors whose message is meant for the person who started this. */
+function isSaid(error: unknown): error is Error {
+  return error instanceof LocalError || error instanceof ClaimRefused;
+}
+
 function configOrUsage(): LocalConfig | undefined {
   try {
     return readConfig(process.argv.slice(2), process.env);
@@ -98,7 +104,7 @@ if (config !== undefined) {
   try {
     await main(config);
   } catch (error) {
-    process.stderr.write(`${error instanceof LocalError ? error.message : (error as Error).stack}\n`);
+    process.stderr.write(`${isSaid(error) ? error.message : (error as Error).stack}\n`);
     process.exitCode = error instanceof LocalError ? error.exitStatus : 1;
   }
 }

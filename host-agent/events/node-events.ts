@@ -6,6 +6,10 @@ type Listener = (event: NodeEvent) => void;
 export class NodeEvents {
   readonly #listeners = new Set<Listener>();
 
+  get listenerCount(): number {
+    return this.#listeners.size;
+  }
+
   publish(event: NodeEvent): void {
     for (const listener of this.#listeners) listener(event);
   }

@@ -11,8 +11,8 @@ const MAX_BACKLOG_BYTES = 1024 * 1024;
 
 export interface EventRoutesDeps {
   node: string;
-  pods: PodRegistry;
-  cache: CodeCache;
+  pods: Pick<PodRegistry, 'reports'>;
+  cache: Pick<CodeCache, 'digests'>;
   events: NodeEvents;
 }
 

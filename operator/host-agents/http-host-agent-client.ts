@@ -109,7 +109,7 @@ export class HttpHostAgentClient implements HostAgentClient {
       const reply = await pool.request({
         method: call.method,
         path: call.path,
-        signal: AbortSignal.timeout(call.timeoutMs),
+        signal: AbortSignal.timeout(Math.ceil(call.timeoutMs)),
         ...(call.body !== undefined && {
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify(call.body),

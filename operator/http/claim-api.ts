@@ -10,7 +10,7 @@ import {
   type PoolSummary,
 } from '@warmpool/protocol/claim-api.ts';
 import { ClaimError } from '../errors.ts';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { claimError } from '../errors.ts';
@@ -32,7 +32,7 @@ const BODY_LIMIT_BYTES = 1024 * 1024;
 export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
   const app = Fastify({
     loggerInstance: deps.log,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT_BYTES,
     keepAliveTimeout: 75_000,
     requestTimeout: 30_000,

@@ -1,4 +1,4 @@
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify';
+import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance } from 'fastify';
 import type { Registry } from 'prom-client';
 
 export interface OpsDeps {
@@ -10,7 +10,7 @@ export interface OpsDeps {
 
 /** What the kubelet and Prometheus ask: /healthz, /readyz, /metrics. On a port of its own, never the claim API's. */
 export function createOpsServer(deps: OpsDeps): FastifyInstance {
-  const app = Fastify({ loggerInstance: deps.log, disableRequestLogging: true });
+  const app = Fastify({ loggerInstance: deps.log, logController: new LogController({ disableRequestLogging: true }) });
   addOpsRoutes(app, deps);
   return app;
 }

@@ -8,14 +8,7 @@ import {
   type Stored,
 } from '../engine/kube-client.ts';
 import type { Random } from '../engine/random.ts';
-import {
-  alreadyExists,
-  badRequest,
-  conflict,
-  invalid,
-  noSuchResource,
-  notFound,
-} from './api-errors.ts';
+import { alreadyExists, badRequest, conflict, invalid, noSuchResource, notFound } from './api-errors.ts';
 import { planDeletion } from './deletion.ts';
 import { equalJson, frozenCopy, type JsonObject, withMembers } from './json.ts';
 import { type Admission, rulesOf } from './kind-rules.ts';

@@ -15,6 +15,7 @@ describe.skipIf(access === undefined)('the HTTP client, when the way to the apis
   let client: HttpKubeClient;
   let namespace: string;
   let tokens: string[];
+  let observed: string[];
 
   beforeEach(async () => {
     if (access === undefined) throw new Error('no apiserver on this machine');
@@ -22,9 +23,14 @@ describe.skipIf(access === undefined)('the HTTP client, when the way to the apis
     namespace = await admin.newNamespace();
     proxy = await FaultProxy.start(access);
     tokens = [];
+    observed = [];
     client = new HttpKubeClient({
       clock: systemClock,
       random: Math.random,
+      observe: ({ method, resource, status, seconds }) => {
+        expect(seconds).toBeGreaterThan(0);
+        observed.push(`${method} ${resource} ${status}`);
+      },
       loadConfig: () => tokenKubeConfig({ url: proxy.url, token: tokens.shift() ?? access.token }),
     });
   });
@@ -113,6 +119,14 @@ describe.skipIf(access === undefined)('the HTTP client, when the way to the apis
     tokens.push('wrong', 'wrong-too');
     await expectRefusal(create('a'), 401, 'Unauthorized');
     expect(proxy.countOf('write')).toBe(2);
+  });
+
+  test('every request that is sent is told to the metrics, the lost and the refused too', async () => {
+    proxy.next('get', (call) => call.reset());
+    proxy.next('write', (call) => call.refuse(429, 'TooManyRequests'));
+    await refusal(create('a'));
+    await refusal(client.get(SECRETS, namespace, 'a'));
+    expect(observed).toEqual(['create secrets 429', 'get secrets 0', 'get secrets 404']);
   });
 
   test('calls share kept-alive connections, and however many there are at once, a bounded number', async () => {

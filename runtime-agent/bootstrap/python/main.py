@@ -28,7 +28,7 @@ def main() -> int:
         print(f"warmpool: {error}", file=sys.stderr)
         return 1
     of_pool = {name.partition(".")[0] for name in set(sys.modules) - before_pool}
-    forked = fork_child(FOLDER, STARTUP_MODULES | of_pool)
+    forked = fork_child(FOLDER, STARTUP_MODULES | of_pool, config.container_env)
     return Agent(config, forked, os.path.join(FOLDER, "rehearsal")).run()
 
 

@@ -10,6 +10,7 @@ from typing import Iterable, NamedTuple
 
 from ..child.cancellation import Cancellation
 from ..child.channel import Channel
+from ..child.identity import replace_env
 from ..child.main import Child
 from ..child.process import die_with_agent, hide_agent, lead_own_group, reset_signals, take_streams
 
@@ -21,7 +22,7 @@ class ForkedChild(NamedTuple):
     stderr_fd: int
 
 
-def fork_child(agent_folder: str, kept_modules: Iterable[str]) -> ForkedChild:
+def fork_child(agent_folder: str, kept_modules: Iterable[str], env: dict[str, str]) -> ForkedChild:
     """Returns in the agent; in the child it raises SystemExit when the child's life is over."""
     agent_end, child_end = socket.socketpair()
     stdout_read, stdout_write = os.pipe()
@@ -41,6 +42,7 @@ def fork_child(agent_folder: str, kept_modules: Iterable[str]) -> ForkedChild:
         reset_signals()
         cancellation = Cancellation()
         cancellation.install()
+        replace_env(env)
         hide_agent(agent_folder)
         sys.exit(Child(Channel(child_end), cancellation, kept_modules).run())
     child_end.close()

@@ -11,6 +11,7 @@ from typing import Iterable, NamedTuple
 # Where packed dependencies lie beside the code, in the layouts that are common; like site-packages they come after the
 # standard library.
 VENDORED_FOLDERS = ("vendor", "python", "site-packages")
+_LOCALE_NAMES = ("LC_ALL", "LC_CTYPE", "LANG")
 
 
 class Identity(NamedTuple):
@@ -29,10 +30,16 @@ def bind(identity: Identity) -> None:
 
 
 def replace_env(env: dict[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(env)
-    time.tzset()
-    if any(name in env for name in ("LC_ALL", "LC_CTYPE", "LANG")):
+    """Only what differs is touched: each step is a tenth of a millisecond of somebody's load."""
+    before = dict(os.environ)
+    for name in before.keys() - env.keys():
+        del os.environ[name]
+    for name, value in env.items():
+        if before.get(name) != value:
+            os.environ[name] = value
+    if before.get("TZ") != env.get("TZ"):
+        time.tzset()
+    if any(before.get(name) != env.get(name) for name in _LOCALE_NAMES):
         try:
             locale.setlocale(locale.LC_CTYPE, "")
         except locale.Error:
