@@ -5,7 +5,7 @@ import type { S3Options } from './blob/s3-store.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress } from './http/listen.ts';
 
-export type StoreConfig =
+type StoreConfig =
   { kind: 'folder'; path: string } | { kind: 's3'; bucket: string; options: S3Options } | { kind: 'none' };
 
 /** A mistake in flags or environment: said in one sentence, exit code 2. */

@@ -1,4 +1,4 @@
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { createSources } from './blob/create-sources.ts';
 import { CacheFolder } from './cache/cache-folder.ts';
 import { CodeCache } from './cache/code-cache.ts';
@@ -16,13 +16,12 @@ import { addOpsRoutes } from './http/ops-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
+import { readGrantKey } from './load/grant-key.ts';
 import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Unpacker } from './unpack/unpacker.ts';
-
-const GRANT_KEY_MIN_BYTES = 16;
 
 async function run(config: HostAgentConfig): Promise<void> {
   // the cache's modes must not depend on who starts this program
@@ -108,14 +107,6 @@ async function run(config: HostAgentConfig): Promise<void> {
       await Promise.all([app.close(), pods.close(), unpacker.close()]);
     },
   });
-}
-
-async function readGrantKey(path: string): Promise<Buffer> {
-  const key = await readFile(path).catch((error: NodeJS.ErrnoException) => {
-    throw new ConfigError(`--grant-key-file: ${path} cannot be read (${error.code})`);
-  });
-  if (key.length >= GRANT_KEY_MIN_BYTES) return key;
-  throw new ConfigError(`--grant-key-file: the key must have at least ${GRANT_KEY_MIN_BYTES} bytes`);
 }
 
 try {

@@ -15,6 +15,7 @@ import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmP
 import { isStandbyLabelled, isTerminating, poolKeyOf } from './core/pod-view.ts';
 import { ClaimLedger } from './claims/claim-ledger.ts';
 import { ClaimQueries } from './claims/claim-queries.ts';
+import { ClaimRun } from './claims/claim-run.ts';
 import { ClaimService, type ClaimSample } from './claims/claim-service.ts';
 import type { HostAgentClient } from './claims/host-agent-client.ts';
 import { IdleReuse } from './claims/idle-reuse.ts';
@@ -108,15 +109,10 @@ export class Operator {
       servingTerm,
     };
     const idle = new IdleReuse(shared);
-    this.claims = new ClaimService({
-      ...shared,
-      idle,
-      grantKey: options.grantKey,
-      processKey: Buffer.from(deps.randomHex(32), 'hex'),
-      randomHex: deps.randomHex,
-      observe: deps.observeClaim,
-      onLoading: deps.onLoading,
-    });
+    const { grantKey } = options;
+    const { randomHex, onLoading, observeClaim: observe } = deps;
+    const run = new ClaimRun({ ...shared, idle, grantKey, randomHex, onLoading });
+    this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: Buffer.from(randomHex(32), 'hex') });
     this.queries = new ClaimQueries(shared);
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
     this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });

@@ -4,7 +4,7 @@ import type { BlobStore, OpenedBlob } from './blob-store.ts';
 import type { HttpGetDeps, HttpTarget } from './http-get.ts';
 import { blobOf, discard, getWithRetries } from './http-get.ts';
 
-export interface S3Credentials {
+interface S3Credentials {
   accessKeyId: string;
   secretAccessKey: string;
   sessionToken?: string;

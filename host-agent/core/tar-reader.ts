@@ -20,7 +20,7 @@ type State =
 
 /**
  * A push parser for ustar, pax and GNU tar: takes chunks of any size and calls the sink as it goes, without a copy of file contents.
- * Streams and a promise for each file cost eight times as much (docs: code delivery).
+ * Streams and a promise for each file cost eight times as much.
  */
 export class TarReader {
   readonly #sink: TreeSink;

@@ -1,5 +1,5 @@
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
-import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { FunctionIdentity, PodUid } from '@warmpool/protocol/fields.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { ClaimError } from '../errors.ts';
 
@@ -32,6 +32,42 @@ export interface LedgerEntry {
   readonly cancel: AbortController;
   /** Taken over from another operator process and not yet known to be ready or lost. */
   isRecovering: boolean;
+}
+
+/** An entry of a claim that has just been seen; `change` holds what differs for one that was taken over. */
+export function newEntry(
+  facts: Pick<LedgerEntry, 'namespace' | 'pool' | 'claimId' | 'term' | 'fingerprint' | 'outcome'> & {
+    function: FunctionIdentity;
+    createdAtUnixMs: number;
+  },
+  change: Partial<LedgerEntry> & { state?: Claim['state'] } = {},
+): LedgerEntry {
+  const { function: fn, createdAtUnixMs, ...known } = facts;
+  const { state = 'queued', ...rest } = change;
+  return {
+    ...known,
+    key: claimKey(known.namespace, known.claimId),
+    privateFingerprint: undefined,
+    claim: {
+      claimId: known.claimId,
+      namespace: known.namespace,
+      pool: known.pool,
+      state,
+      function: fn,
+      createdAt: new Date(createdAtUnixMs).toISOString(),
+    },
+    error: undefined,
+    podUid: undefined,
+    epoch: undefined,
+    ttlSeconds: 0,
+    idleTimeoutSeconds: 0,
+    readyAtUnixMs: undefined,
+    waiting: 0,
+    isAnswered: false,
+    cancel: new AbortController(),
+    isRecovering: false,
+    ...rest,
+  };
 }
 
 export function claimKey(namespace: string, claimId: string): string {
@@ -91,10 +127,13 @@ export class ClaimLedger {
   end(entry: LedgerEntry, change: Partial<Claim>, keepMs: number): void {
     this.unbind(entry);
     this.update(entry, change);
+    const holder = this.#entries.get(entry.key);
+    if (holder !== undefined && holder !== entry) return; // the id was started anew in between
     if (keepMs <= 0) {
       this.#forget(entry.key);
       return;
     }
+    this.#entries.set(entry.key, entry);
     this.#ended.set(entry.key, this.#clock.monotonic() + keepMs);
     this.#sweep();
   }

@@ -78,7 +78,7 @@ export class IdleReuse {
   async reuse(
     pool: string,
     entry: LedgerEntry,
-    record: ClaimRecord,
+    record: () => ClaimRecord,
     owner: OwnerReference | undefined,
   ): Promise<ReusedInstance | undefined> {
     if (entry.privateFingerprint === undefined) return undefined;
@@ -86,7 +86,7 @@ export class IdleReuse {
       const idle = this.instances.take(reuseKey(pool, entry.privateFingerprint));
       if (idle === undefined) return undefined;
       const startedMs = this.#deps.clock.monotonic();
-      const pod = await this.#write(idle, record, owner);
+      const pod = await this.#write(idle, record(), owner);
       if (pod === undefined) continue;
       const writeMs = this.#deps.clock.monotonic() - startedMs;
       const phases = { writeMs, fetchMs: 0, unpackMs: 0, mountMs: 0, loadMs: 0, importMs: 0 } as const;

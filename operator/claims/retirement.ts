@@ -19,7 +19,8 @@ export interface RetirementDeps {
   log: Log;
 }
 
-const ATTEMPTS = 6;
+const RETRIES = 5;
+const DELETE_TIMEOUT_MS = 2_000;
 const KILL_TIMEOUT_MS = 1_000;
 
 /**
@@ -43,30 +44,45 @@ export class Retirement {
     return this.#underWay.size;
   }
 
-  /** Resolves when the process was told to die and the object is deleted, or after the last attempt. Never rejects. */
+  /**
+   * Resolves when the process was told to die and the apiserver has answered the first attempt to delete the object; what is left to
+   * do goes on by itself. Never rejects.
+   */
   retire(pod: StoredPod, reason: string): Promise<void> {
     const uid = pod.metadata.uid as PodUid;
     const known = this.#underWay.get(uid);
     if (known !== undefined) return known;
     this.#deps.index.retire(uid);
     this.#deps.log.info({ pod: pod.metadata.name, uid, reason }, 'retiring pod');
-    const work = this.#end(pod, uid, reason).finally(() => this.#underWay.delete(uid));
-    this.#underWay.set(uid, work);
-    return work;
+    const begun = this.#begin(pod, uid, reason);
+    this.#underWay.set(uid, begun);
+    return begun;
   }
 
-  async #end(pod: StoredPod, uid: PodUid, reason: string): Promise<void> {
+  async #begin(pod: StoredPod, uid: PodUid, reason: string): Promise<void> {
     await this.#kill(uid, reason);
-    const { clock, kube, log, random } = this.#deps;
-    for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
-      try {
-        await kube.delete(PODS, pod.metadata.namespace ?? '', pod.metadata.name, { uid, timeoutMs: 5_000 });
-        return;
-      } catch (error) {
-        if (isKubeError(error, 404) || isKubeError(error, 409)) return;
-        log.warn({ pod: pod.metadata.name, uid, err: error }, 'deleting pod failed');
-        await sleep(clock, jitteredBackoffMs(attempt, 200, 5_000, random));
-      }
+    if (await this.#delete(pod, uid)) this.#underWay.delete(uid);
+    else void this.#deleteLater(pod, uid).finally(() => this.#underWay.delete(uid));
+  }
+
+  async #deleteLater(pod: StoredPod, uid: PodUid): Promise<void> {
+    const { clock, random } = this.#deps;
+    for (let attempt = 0; attempt < RETRIES; attempt++) {
+      await sleep(clock, jitteredBackoffMs(attempt, 200, 5_000, random));
+      if (await this.#delete(pod, uid)) return;
+    }
+  }
+
+  /** True when the object is gone or another one by now. */
+  async #delete(pod: StoredPod, uid: PodUid): Promise<boolean> {
+    const { namespace = '', name } = pod.metadata;
+    try {
+      await this.#deps.kube.delete(PODS, namespace, name, { uid, timeoutMs: DELETE_TIMEOUT_MS });
+      return true;
+    } catch (error) {
+      if (isKubeError(error, 404) || isKubeError(error, 409)) return true;
+      this.#deps.log.warn({ pod: name, uid, err: error }, 'deleting pod failed');
+      return false;
     }
   }
 

@@ -20,7 +20,7 @@ import {
 } from '../core/pod-view.ts';
 import type { Pod } from '../core/resources.ts';
 import { claimError } from '../errors.ts';
-import { claimKey, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
+import { newEntry, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
 import type { IdleInstances } from '../claims/idle-instances.ts';
 import type { NodeView } from '../claims/node-view.ts';
 import type { Retirement } from '../claims/retirement.ts';
@@ -157,34 +157,26 @@ export class InstanceKeeper {
       return;
     const resolvers = Promise.withResolvers<Claim>();
     resolvers.promise.catch(() => undefined); // perhaps nobody asks again
-    const entry: LedgerEntry = {
-      key: claimKey(namespace, record.claimId),
-      namespace,
-      pool: pod.metadata.labels?.[LABEL_POOL] ?? '',
-      claimId: record.claimId,
-      term,
-      fingerprint: record.fingerprint,
-      privateFingerprint: undefined,
-      claim: {
-        claimId: record.claimId,
+    const entry = newEntry(
+      {
         namespace,
         pool: pod.metadata.labels?.[LABEL_POOL] ?? '',
-        state: 'loading',
+        claimId: record.claimId,
+        term,
+        fingerprint: record.fingerprint,
+        outcome: resolvers.promise,
         function: record.function,
-        createdAt: new Date(record.claimedAtUnixMs).toISOString(),
+        createdAtUnixMs: record.claimedAtUnixMs,
       },
-      outcome: resolvers.promise,
-      error: undefined,
-      podUid: undefined,
-      epoch: undefined,
-      ttlSeconds: record.ttlSeconds,
-      idleTimeoutSeconds: record.idleTimeoutSeconds,
-      readyAtUnixMs: record.claimedAtUnixMs,
-      waiting: 0,
-      isAnswered: true, // perhaps: the process before this one is not there to ask
-      cancel: new AbortController(),
-      isRecovering: true,
-    };
+      {
+        state: 'loading',
+        ttlSeconds: record.ttlSeconds,
+        idleTimeoutSeconds: record.idleTimeoutSeconds,
+        readyAtUnixMs: record.claimedAtUnixMs,
+        isAnswered: true, // perhaps: the process before this one is not there to ask
+        isRecovering: true,
+      },
+    );
     this.#recovering.set(entry.key, resolvers);
     this.#deps.ledger.add(entry);
     this.#deps.ledger.bind(entry, pod.metadata.uid as PodUid);

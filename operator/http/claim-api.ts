@@ -10,7 +10,13 @@ import {
   type PoolSummary,
 } from '@warmpool/protocol/claim-api.ts';
 import { ClaimError } from '../errors.ts';
-import Fastify, { LogController, type FastifyBaseLogger, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import Fastify, {
+  LogController,
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyReply,
+  type FastifyRequest,
+} from 'fastify';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { claimError } from '../errors.ts';

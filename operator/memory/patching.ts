@@ -1,7 +1,7 @@
-import { applyPatch } from 'rfc6902';
 import type { JsonPatchOperation, ObjectMeta, Resource } from '../engine/kube-client.ts';
 import { badRequest, conflict, invalid, MODIFIED_SINCE } from './api-errors.ts';
-import { frozenCopy, isJsonObject, type JsonObject, mergePatch } from './json.ts';
+import { isJsonObject, type JsonObject, mergePatch } from './json.ts';
+import { jsonPatch, JsonPatchFailure } from './json-patch.ts';
 import type { StoredObject } from './versioned-store.ts';
 
 /** The object after the patch, before admission; `before` itself when nothing would change. */
@@ -28,9 +28,11 @@ function mergePatched(resource: Resource, before: StoredObject, patch: object): 
   return mergePatch(before, patch);
 }
 
-function jsonPatched(resource: Resource, before: StoredObject, operations: JsonPatchOperation[]): unknown {
-  const copy = structuredClone(before);
-  const failure = applyPatch(copy, operations).find((result) => result !== null);
-  if (failure !== undefined) throw invalid(resource, before.metadata.name, [failure.message]);
-  return frozenCopy(copy);
+function jsonPatched(resource: Resource, before: StoredObject, operations: readonly JsonPatchOperation[]): unknown {
+  try {
+    return jsonPatch(before, operations);
+  } catch (error) {
+    if (error instanceof JsonPatchFailure) throw invalid(resource, before.metadata.name, [error.message]);
+    throw error;
+  }
 }

@@ -59,8 +59,7 @@ export async function findOrBuild(name: BinaryName, env: NodeJS.ProcessEnv): Pro
 }
 
 async function findGo(env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  const folders = [...(env['PATH'] ?? '').split(delimiter), '/usr/local/go/bin'];
-  for (const folder of folders) {
+  for (const folder of (env['PATH'] ?? '').split(delimiter)) {
     const path = join(folder, 'go');
     if (await isExecutable(path)) return path;
   }

@@ -145,15 +145,20 @@ describe.skipIf(access === undefined)('a reflector whose connection to the apise
     ];
     const live = ['a', 'b', 'c'];
     await watching();
-    for (let step = 0; step < 120; step += 1) {
-      if (random() < 0.2) pick(faults)();
-      const choice = random();
-      if (choice < 0.4 || live.length === 0) {
-        const name = `s${step}`;
-        await create(name);
-        live.push(name);
-      } else if (choice < 0.8) await label(pick(live), `v${step}`);
-      else await remove(live.splice(Math.floor(random() * live.length), 1)[0] ?? '');
+    for (let round = 0; round < 12; round += 1) {
+      pick(faults)();
+      for (let step = 0; step < 8; step += 1) {
+        const choice = random();
+        if (choice < 0.4 || live.length === 0) {
+          const name = `s${round}-${step}`;
+          await create(name);
+          live.push(name);
+        } else if (choice < 0.8) await label(pick(live), `v${round}-${step}`);
+        else await remove(live.splice(Math.floor(random() * live.length), 1)[0] ?? '');
+        if (random() < 0.1) pick(faults)();
+      }
+      // Now and then the next fault meets a reflector that has not yet come over the last one.
+      if (random() < 0.5) await world.converged(30_000);
     }
     await world.converged(60_000);
   });

@@ -12,10 +12,10 @@ import {
 import type { Actor } from './actor.ts';
 import { DelayedStream } from './delayed-stream.ts';
 import type { Faults } from './faults.ts';
-import { asMergePatch } from './json-patch-wrap.ts';
 import type { Prng } from './prng.ts';
 import type { Profile } from './profile.ts';
 import type { ReplicaGate } from './replica-gate.ts';
+import type { Sabotage } from './sabotage.ts';
 import { callOverWire, type Fate } from './wire.ts';
 
 export interface KubeLinkDeps {
@@ -28,19 +28,6 @@ export interface KubeLinkDeps {
   profile: Profile;
   /** The process dies at once; what it has sent may still arrive. */
   crash(reason: string): void;
-}
-
-export interface Sabotage {
-  /** Claims and removals no longer test what they start from. */
-  stripsTests?: boolean;
-  /** New pods are not shown by any watch. */
-  hidesAddedPods?: boolean;
-  /** A host-agent lets a second load through. */
-  acceptsTwoLoads?: boolean;
-  /** Deletions of pods are answered and not done. */
-  forgetsDeletions?: boolean;
-  /** Two processes hold the lease at once. */
-  everybodyLeads?: boolean;
 }
 
 const DEFAULT_TIMEOUT_MS = 10_000;
@@ -63,21 +50,15 @@ export class KubeLink implements KubeClient {
     this.#call('read', options, () => this.#deps.server.get(resource, namespace, name));
 
   list: KubeClient['list'] = (resource, namespace, options) =>
-    this.#call('read', options, () => this.#deps.server.list(resource, namespace, { ...options, ...NO_SIGNAL }));
+    this.#call('read', options, () => this.#deps.server.list(resource, namespace, withoutSignal(options)));
 
   create: KubeClient['create'] = (resource, namespace, object, options) =>
     this.#call('write', options, () => this.#deps.server.create(resource, namespace, object));
 
   patch: KubeClient['patch'] = (resource, namespace, name, patch, options) =>
-    this.#call('write', options, async () => {
-      const { server } = this.#deps;
-      if (!Array.isArray(patch)) return server.patch(resource, namespace, name, patch);
-      const operations = (patch as JsonPatchOperation[]).filter(
-        ({ op, path }) => !(this.#sabotage.stripsTests === true && op === 'test' && path !== '/metadata/uid'),
-      );
-      const merge = asMergePatch(await server.get(resource, namespace, name), operations);
-      return this.#deps.actor.as(this.#name, () => server.patch(resource, namespace, name, merge));
-    });
+    this.#call('write', options, () =>
+      this.#deps.server.patch(resource, namespace, name, this.#sabotaged(patch)),
+    );
 
   patchStatus: KubeClient['patchStatus'] = (resource, namespace, name, patch, options) =>
     this.#call('write', options, () => this.#deps.server.patchStatus(resource, namespace, name, patch));
@@ -85,7 +66,7 @@ export class KubeLink implements KubeClient {
   delete: KubeClient['delete'] = (resource, namespace, name, options) =>
     this.#call('write', options, async () => {
       if (this.#sabotage.forgetsDeletions === true && resource.plural === 'pods') return;
-      await this.#deps.server.delete(resource, namespace, name, { ...options, ...NO_SIGNAL });
+      await this.#deps.server.delete(resource, namespace, name, withoutSignal(options));
     });
 
   watch<T extends KubeObject>(
@@ -124,6 +105,11 @@ export class KubeLink implements KubeClient {
     const stream = random.pick([...this.#streams]);
     if (random.chance(0.5)) stream.break(new KubeError(0, 'Network', 'the connection was reset'));
     else stream.stall(random.pick([2_000, 9_000, 25_000]));
+  }
+
+  #sabotaged(patch: object | readonly JsonPatchOperation[]): object {
+    if (this.#sabotage.stripsTests !== true || !Array.isArray(patch)) return patch;
+    return (patch as JsonPatchOperation[]).filter(({ op, path }) => op !== 'test' || path === '/metadata/uid');
   }
 
   async #pump(
@@ -177,9 +163,6 @@ export class KubeLink implements KubeClient {
   }
 }
 
-/** The other side does not see the caller's signal. */
-const NO_SIGNAL = { signal: undefined } as unknown as { signal: AbortSignal };
-
 const REFUSALS = [
   () => new KubeError(429, 'TooManyRequests', 'too many requests', 1),
   () => new KubeError(500, 'InternalError', 'the leader of etcd changed'),
@@ -194,4 +177,10 @@ const LOST_REPLIES = [
 
 function abortError(): Error {
   return new KubeError(0, 'Aborted', 'the call was aborted');
+}
+
+/** The other side does not see the caller's signal. */
+function withoutSignal<T extends CallOptions>(options: T | undefined): Omit<T, 'signal'> {
+  const { signal: _, ...rest } = options ?? ({} as T);
+  return rest;
 }

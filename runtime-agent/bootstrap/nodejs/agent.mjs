@@ -1,4 +1,4 @@
-import http from 'node:http';
+import { http } from './builtins.mjs';
 import { BlockGuard } from './block-guard.mjs';
 import { Ending, OpenAnswers } from './ending.mjs';
 import { AgentError } from './errors.mjs';
@@ -27,7 +27,12 @@ const SERVED_KEEP_ALIVE_MS = 65_000;
  */
 export function createAgent({ config, terminationPath, watchdogPath, endProcess }) {
   const lifecycle = new Lifecycle((state) => watchdog.showState(state));
-  const watchdog = new Watchdog({ socketPath: watchdogPath, terminationPath, epoch: lifecycle.epoch, diesWithParent: config.hasLifeline });
+  const watchdog = new Watchdog({
+    socketPath: watchdogPath,
+    terminationPath,
+    epoch: lifecycle.epoch,
+    diesWithParent: config.hasLifeline,
+  });
   const logs = new LogRing(config.logBytes);
   const capture = new LogCapture(logs);
   const guard = new BlockGuard();
@@ -111,7 +116,11 @@ export function createAgent({ config, terminationPath, watchdogPath, endProcess 
 function listenOn(server, { host, port }) {
   return new Promise((resolve, reject) => {
     server.once('error', (error) => {
-      reject(new AgentError('ListenFailed', `the function cannot be served on ${host}:${port}: ${error.message}`, { phase: 'listen' }));
+      reject(
+        new AgentError('ListenFailed', `the function cannot be served on ${host}:${port}: ${error.message}`, {
+          phase: 'listen',
+        }),
+      );
     });
     server.listen({ host, port }, resolve);
   });

@@ -48,7 +48,9 @@ export function readBody(request, limitBytes) {
     });
     request.once('end', () => resolve(chunks.length === 1 ? /** @type {Buffer} */ (chunks[0]) : Buffer.concat(chunks)));
     request.once('error', reject);
-    request.once('close', () => reject(new AgentError('BadRequest', 'the connection closed before the body was complete')));
+    request.once('close', () =>
+      reject(new AgentError('BadRequest', 'the connection closed before the body was complete')),
+    );
   });
 }
 

@@ -52,7 +52,9 @@ export function takeConfig(env) {
     host: required('WARMPOOL_HOST'),
     port: whole('WARMPOOL_PORT', required('WARMPOOL_PORT'), 65_535),
     runtime: { name: required('WARMPOOL_RUNTIME_NAME'), version: required('WARMPOOL_RUNTIME_VERSION') },
-    preImport: (settings.get('WARMPOOL_PRE_IMPORT') ?? '').split(',').flatMap((/** @type {string} */ name) => name.trim() || []),
+    preImport: (settings.get('WARMPOOL_PRE_IMPORT') ?? '')
+      .split(',')
+      .flatMap((/** @type {string} */ name) => name.trim() || []),
     rehearses: flag('WARMPOOL_REHEARSE', '1'),
     hasLifeline: flag('WARMPOOL_LIFELINE', '0'),
     logBytes: whole('WARMPOOL_LOG_BYTES', settings.get('WARMPOOL_LOG_BYTES') ?? String(DEFAULT_LOG_BYTES), 2 ** 30),

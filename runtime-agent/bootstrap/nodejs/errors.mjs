@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http';
+import { http } from './builtins.mjs';
 
 /**
  * @import { ErrorBody, FieldProblem } from '@warmpool/protocol/errors.ts'
@@ -48,7 +48,7 @@ export class AgentError extends Error {
   /** @returns {ErrorBody} */
   toBody() {
     const { code, statusCode, message, facts } = this;
-    return { statusCode, code, error: STATUS_CODES[statusCode] ?? 'Error', message, ...facts };
+    return { statusCode, code, error: http.STATUS_CODES[statusCode] ?? 'Error', message, ...facts };
   }
 }
 

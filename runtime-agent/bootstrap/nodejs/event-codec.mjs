@@ -23,7 +23,8 @@ export function encodeResult(result) {
   if (result === undefined || result === null) return { statusCode: 204, headers: {}, body: '' };
   if (isHttpResult(result)) {
     const { statusCode } = result;
-    if (statusCode < 200 || statusCode > 599) throw new TypeError(`returned the status ${statusCode}, which is not 200 to 599`);
+    if (statusCode < 200 || statusCode > 599)
+      throw new TypeError(`returned the status ${statusCode}, which is not 200 to 599`);
     const encoded = encodeBody(result.body);
     return { statusCode, headers: { ...encoded.headers, ...lowerCaseNames(result.headers) }, body: encoded.body };
   }

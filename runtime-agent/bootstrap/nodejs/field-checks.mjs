@@ -97,7 +97,11 @@ export class FieldChecks {
   /** @param {string} field @param {unknown} value @param {number} min @param {number} [max] */
   whole(field, value, min, max = Number.MAX_SAFE_INTEGER) {
     if (value === undefined) this.refuse(field, 'is required');
-    else if (!Number.isSafeInteger(value) || /** @type {number} */ (value) < min || /** @type {number} */ (value) > max) {
+    else if (
+      !Number.isSafeInteger(value) ||
+      /** @type {number} */ (value) < min ||
+      /** @type {number} */ (value) > max
+    ) {
       this.refuse(field, `must be a whole number from ${min} to ${max}`);
     }
   }

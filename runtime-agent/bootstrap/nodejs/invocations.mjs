@@ -148,7 +148,8 @@ export class Invocations {
   /** The process is about to end because of user code: whoever waits gets an answer. @param {string} message */
   failAll(message) {
     const running = this.#running;
-    if (running !== undefined) this.#settle(running, 'failed', new AgentError('UserError', message, { phase: 'invoke' }));
+    if (running !== undefined)
+      this.#settle(running, 'failed', new AgentError('UserError', message, { phase: 'invoke' }));
     for (const waiting of this.#queue.splice(0)) this.#settle(waiting, 'lost', endingError());
   }
 
@@ -192,8 +193,16 @@ export class Invocations {
     const run = () => capture.run(call.id, () => handler(call.event, context));
     try {
       const returned = watchdog.isUp ? run() : guard.run(run, remainingMs);
-      if (returned instanceof Promise) returned.then((value) => this.#succeed(active, value), (error) => this.#fail(active, error));
-      else Promise.resolve(returned).then((value) => this.#succeed(active, value), (error) => this.#fail(active, error));
+      if (returned instanceof Promise)
+        returned.then(
+          (value) => this.#succeed(active, value),
+          (error) => this.#fail(active, error),
+        );
+      else
+        Promise.resolve(returned).then(
+          (value) => this.#succeed(active, value),
+          (error) => this.#fail(active, error),
+        );
     } catch (error) {
       if (error instanceof BlockedError) this.#timeOut(active);
       else this.#fail(active, error);
@@ -220,7 +229,11 @@ export class Invocations {
       return this.#settle(active, 'cancelled', /** @type {AgentError} */ (active.cancellation.signal.reason));
     }
     const { message, stack } = describeUserError(thrown);
-    this.#settle(active, 'failed', new AgentError('UserError', message, { phase: 'invoke', ...(stack ? { stack } : {}) }));
+    this.#settle(
+      active,
+      'failed',
+      new AgentError('UserError', message, { phase: 'invoke', ...(stack ? { stack } : {}) }),
+    );
   }
 
   /** JavaScript that runs cannot be stopped for sure, so the process goes with it. @param {Active} active */

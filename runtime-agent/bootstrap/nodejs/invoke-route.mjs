@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { crypto } from './builtins.mjs';
 import { readBody, sendError } from './answers.mjs';
 import { AgentError } from './errors.mjs';
 import { decodeEvent } from './event-codec.mjs';
@@ -75,7 +75,7 @@ function sendResult(response, result, agentHeaders) {
 /** @param {IncomingMessage} request */
 function requestIdOf(request) {
   const id = request.headers['x-request-id'];
-  if (id === undefined) return randomUUID();
+  if (id === undefined) return crypto.randomUUID();
   const { pattern, rule } = /** @type {import('./field-checks.mjs').Shape} */ (SHAPES['requestId']);
   if (typeof id === 'string' && pattern.test(id)) return id;
   throw new AgentError('BadRequest', `the header X-Request-Id ${rule}`, {
@@ -90,5 +90,7 @@ function deadlineOf(request) {
   const deadline = Number(text);
   if (Number.isFinite(deadline) && deadline > 0) return deadline;
   const rule = 'must be a time in Unix milliseconds';
-  throw new AgentError('BadRequest', `the header X-Deadline-Ms ${rule}`, { details: [{ field: 'X-Deadline-Ms', message: rule }] });
+  throw new AgentError('BadRequest', `the header X-Deadline-Ms ${rule}`, {
+    details: [{ field: 'X-Deadline-Ms', message: rule }],
+  });
 }

@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { crypto } from './builtins.mjs';
 
 /** @import { AgentState } from '@warmpool/protocol/runtime-agent-api.ts' */
 
@@ -7,7 +7,7 @@ export class Lifecycle {
   /** @type {AgentState} */
   #state = 'booting';
   #seq = 0;
-  epoch = randomUUID();
+  epoch = crypto.randomUUID();
   sinceUnixMs = Date.now();
   /** @type {{ code: string, message: string } | undefined} */
   lastError;

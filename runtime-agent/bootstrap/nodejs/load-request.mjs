@@ -21,7 +21,16 @@ const SERVICE_ENTRIES = 64;
 export function parseLoadRequest(body) {
   const checks = new FieldChecks();
   const request = checks.object('', body, [
-    'claimId', 'fence', 'function', 'runtime', 'kind', 'handler', 'code', 'env', 'service', 'limits',
+    'claimId',
+    'fence',
+    'function',
+    'runtime',
+    'kind',
+    'handler',
+    'code',
+    'env',
+    'service',
+    'limits',
   ]);
   if (request !== undefined) {
     checks.shaped('claimId', request['claimId'], shape('dnsLabel'));
@@ -81,7 +90,8 @@ function checkEnv(checks, value) {
   let characters = 0;
   for (const [name, text] of entries) {
     const field = `env.${name}`;
-    if (!ENV_NAME.test(name)) checks.refuse(field, 'this name must be of letters, digits and "_", not starting with a digit');
+    if (!ENV_NAME.test(name))
+      checks.refuse(field, 'this name must be of letters, digits and "_", not starting with a digit');
     checks.text(field, text, ENV_VALUE_CHARACTERS);
     if (typeof text !== 'string') continue;
     if (text.includes('\0')) checks.refuse(field, 'must not contain a NUL character');

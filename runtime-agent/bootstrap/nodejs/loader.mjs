@@ -57,7 +57,9 @@ export class Loader {
     }
     if (!path.isAbsolute(request.code.path) || !statSync(request.code.path, { throwIfNoEntry: false })?.isDirectory()) {
       const details = [{ field: 'code.path', message: 'must be the absolute path of a folder' }];
-      throw new AgentError('BadRequest', `the load request is wrong: code.path: ${request.code.path} is not a folder`, { details });
+      throw new AgentError('BadRequest', `the load request is wrong: code.path: ${request.code.path} is not a folder`, {
+        details,
+      });
     }
     this.accepted = request;
     this.#result = this.#run(request);
@@ -81,7 +83,10 @@ export class Loader {
     this.#abort = reject;
     const timer = setTimeout(() => reject(this.#tooLate(request)), initTimeoutMs);
     try {
-      const importMs = await Promise.race([/** @type {Promise<never>} */ (aborted), this.#bind(request, initTimeoutMs)]);
+      const importMs = await Promise.race([
+        /** @type {Promise<never>} */ (aborted),
+        this.#bind(request, initTimeoutMs),
+      ]);
       if (lifecycle.state !== 'loading') throw new AgentError('Draining', 'the process ended while it was loading');
       lifecycle.moveTo('ready');
       whenReady();
@@ -125,7 +130,8 @@ export class Loader {
     try {
       return await start();
     } catch (error) {
-      if (error instanceof BlockedError) throw new AgentError('InitTimeout', `the module ${error.message} while it was imported`, { phase: 'import' });
+      if (error instanceof BlockedError)
+        throw new AgentError('InitTimeout', `the module ${error.message} while it was imported`, { phase: 'import' });
       throw error;
     }
   }
@@ -136,7 +142,10 @@ export class Loader {
       throw new AgentError('PodNotStandby', `this process belongs to claim ${accepted.claimId} and loads only once`);
     }
     if (request.fence >= accepted.fence) return;
-    throw new AgentError('PodNotStandby', `fence ${request.fence} is lower than ${accepted.fence}, which was seen before`);
+    throw new AgentError(
+      'PodNotStandby',
+      `fence ${request.fence} is lower than ${accepted.fence}, which was seen before`,
+    );
   }
 
   /** @param {LoadRequest} request @param {number} importMs @param {number} totalMs @returns {LoadReply} */
@@ -159,7 +168,11 @@ export class Loader {
       return new AgentError('InitTimeout', words, { phase });
     }
     const places = [...new Set(app.listensElsewhere)].join(', ');
-    return new AgentError('UserCodeError', `the app listens on ${places}, not on $PORT (${config.host}:${config.port})`, { phase });
+    return new AgentError(
+      'UserCodeError',
+      `the app listens on ${places}, not on $PORT (${config.host}:${config.port})`,
+      { phase },
+    );
   }
 
   /** @param {unknown} thrown */
@@ -170,6 +183,9 @@ export class Loader {
       return new AgentError('UserCodeError', `the module called process.exit(${thrown.exitCode}) ${when}`, { phase });
     }
     const { message, stack } = describeUserError(thrown);
-    return new AgentError('UserCodeError', `the module failed ${when}: ${message}`, { phase, ...(stack ? { stack } : {}) });
+    return new AgentError('UserCodeError', `the module failed ${when}: ${message}`, {
+      phase,
+      ...(stack ? { stack } : {}),
+    });
   }
 }

@@ -66,11 +66,20 @@ export class LogRing {
   #add(stream, whole, requestId) {
     let text = whole;
     if (Buffer.byteLength(text) > LINE_LIMIT_BYTES) {
-      text = `${Buffer.from(text).subarray(0, LINE_LIMIT_BYTES).toString('utf8').replace(/\uFFFD+$/, '')}…`;
+      text = `${Buffer.from(text)
+        .subarray(0, LINE_LIMIT_BYTES)
+        .toString('utf8')
+        .replace(/\uFFFD+$/, '')}…`;
       this.#truncated = true;
     }
     const costBytes = Buffer.byteLength(text) + LINE_OVERHEAD_BYTES;
-    const line = { seq: ++this.#seq, timeUnixMs: Date.now(), stream, ...(requestId === undefined ? {} : { requestId }), text };
+    const line = {
+      seq: ++this.#seq,
+      timeUnixMs: Date.now(),
+      stream,
+      ...(requestId === undefined ? {} : { requestId }),
+      text,
+    };
     this.#entries.push({ line, costBytes });
     this.#usedBytes += costBytes;
     while (this.#usedBytes > this.#limitBytes && this.#head < this.#entries.length) {

@@ -69,7 +69,9 @@ async function preImport(names) {
       if (isBuiltin(name)) await import(name);
       else require(name);
     } catch (error) {
-      throw new Error(`WARMPOOL_PRE_IMPORT names "${name}", which cannot be imported: ${String(error)}`, { cause: error });
+      throw new Error(`WARMPOOL_PRE_IMPORT names "${name}", which cannot be imported: ${String(error)}`, {
+        cause: error,
+      });
     }
   }
 }

@@ -1,4 +1,4 @@
-import http from 'node:http';
+import { http } from './builtins.mjs';
 import { Module, createRequire } from 'node:module';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';

@@ -31,9 +31,13 @@ export function findHandlerFile(codePath, handler) {
     if (ending !== undefined) return { file: path.join(codePath, name + ending), exportName: handler.slice(dot + 1) };
   }
   if (lastDot <= nameStart || lastDot === handler.length - 1) {
-    throw new AgentError('HandlerNotFound', `the handler "${handler}" must be <module>.<export>, for example "index.handler"`, {
-      phase: 'handler',
-    });
+    throw new AgentError(
+      'HandlerNotFound',
+      `the handler "${handler}" must be <module>.<export>, for example "index.handler"`,
+      {
+        phase: 'handler',
+      },
+    );
   }
   const module = handler.slice(0, lastDot);
   const wanted = MODULE_ENDINGS.map((ending) => module + ending).join(', ');
@@ -74,8 +78,13 @@ export function pickHandler(exports, exportName, handler) {
     throw new AgentError('HandlerNotFound', words, facts);
   }
   const names = [...new Set(holders.flatMap(namesOf))].filter((name) => name !== 'module.exports');
-  const there = names.length === 0 ? 'the module exports nothing' : `the module exports ${names.slice(0, 50).join(', ')}`;
-  throw new AgentError('HandlerNotFound', `the handler "${handler}" names the export "${exportName}", but ${there}`, facts);
+  const there =
+    names.length === 0 ? 'the module exports nothing' : `the module exports ${names.slice(0, 50).join(', ')}`;
+  throw new AgentError(
+    'HandlerNotFound',
+    `the handler "${handler}" names the export "${exportName}", but ${there}`,
+    facts,
+  );
 }
 
 /** Node's own way to run a CommonJS file as the main program. */

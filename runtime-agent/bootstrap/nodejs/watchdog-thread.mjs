@@ -62,7 +62,9 @@ function answer(socket, head, body) {
       return send(socket, '404 Not Found', { statusCode: 404, code: 'RequestUnknown', error: 'Not Found', message });
     }
     const reply = requestId === undefined ? { state: 'terminated' } : { requestId, state: 'cancelled' };
-    send(socket, '202 Accepted', reply, () => kill('Killed', `killed while it blocked: ${fieldOf(body, 'reason') ?? ''}`));
+    send(socket, '202 Accepted', reply, () =>
+      kill('Killed', `killed while it blocked: ${fieldOf(body, 'reason') ?? ''}`),
+    );
     return;
   }
   const message = `the watchdog answers GET /v1/health and POST /v1/kill, not ${method} ${path}`;

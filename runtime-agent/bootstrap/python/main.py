@@ -9,6 +9,8 @@ STARTUP_MODULES = frozenset(name.partition(".")[0] for name in sys.modules)
 
 from warmpool_agent.agent.agent import Agent
 from warmpool_agent.agent.fork_child import fork_child
+from warmpool_agent.agent.lifecycle import now_unix_ms
+from warmpool_agent.agent.termination import TerminationNote
 from warmpool_agent.config import ConfigError, take_config
 from warmpool_agent.pre_import import PreImportError, import_pool_modules, import_standard_modules
 
@@ -26,6 +28,7 @@ def main() -> int:
         import_pool_modules(config.pre_import)
     except PreImportError as error:
         print(f"warmpool: {error}", file=sys.stderr)
+        TerminationNote(config.socket_path, now_unix_ms).write("BootFailed", str(error))
         return 1
     of_pool = {name.partition(".")[0] for name in set(sys.modules) - before_pool}
     forked = fork_child(FOLDER, STARTUP_MODULES | of_pool, config.container_env)

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe } from 'vitest';
 import { deletion } from './deletion.ts';
+import { jsonPatches } from './json-patches.ts';
 import { kinds } from './kinds.ts';
 import { listing } from './listing.ts';
 import { watches } from './watches.ts';
@@ -18,6 +19,7 @@ export function kubeClientContract(name: string, makeWorld: MakeWorld, options: 
     });
     const current = (): ContractWorld => world;
     describe('writes', () => writes(current));
+    describe('JSON patches', () => jsonPatches(current));
     describe('deletion', () => deletion(current));
     describe('lists', () => listing(current));
     describe('watches', () => watches(current));

@@ -10,5 +10,9 @@ exports.handler = async (event, context) => {
   await new Promise((resolve) => setTimeout(resolve, 1));
   const text = await readFile(__filename, 'utf8');
   const url = new URL(`http://localhost/?${new URLSearchParams(context.http.query)}`);
-  return { statusCode: 200, headers: {}, body: { hash: createHash('sha256').update(text).digest('hex'), url: url.href } };
+  return {
+    statusCode: 200,
+    headers: {},
+    body: { hash: createHash('sha256').update(text).digest('hex'), url: url.href },
+  };
 };

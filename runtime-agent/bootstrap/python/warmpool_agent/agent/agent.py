@@ -17,7 +17,7 @@ from .ending import DRAIN_SECONDS, Ending
 from .exit_cause import ExitCause
 from .fork_child import ForkedChild
 from .invocations import Invocations
-from .listener import BACKLOG, open_listener
+from .listener import BACKLOG
 from .lifecycle import Lifecycle, now_unix_ms
 from .load_request import LoadRequest
 from .loading import Loading
@@ -44,7 +44,7 @@ class Agent:
         self._ending = Ending(loop, lifecycle, TerminationNote(config.socket_path, now_unix_ms), child)
         history = RequestHistory(now_unix_ms)
         self._invocations = Invocations(loop, lifecycle, child, self._logs, self._ending, history)
-        self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending, self._serve_handler)
+        self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending, self._serve)
         status = Status(config, lifecycle, self._loading, history, child)
         self._api = ControlApi(lifecycle, self._loading, self._invocations, status, self._ring, self._ending)
         self._rehearsing = Rehearsing(child, self._logs, rehearsal_folder, config.container_env, self._open_socket)
@@ -103,8 +103,7 @@ class Agent:
         os.write(2, f"warmpool: {message}\n".encode())
         self._ending.fail("BootFailed", message)
 
-    def _serve_handler(self, load: LoadRequest) -> None:
-        listener = open_listener(self._config.host, self._config.port)
+    def _serve(self, load: LoadRequest, listener: socket.socket) -> None:
         self._invocations.start(load)
         server = HttpServer(
             self._loop, listener, self._invocations.submit, lambda _path: INVOKE_LIMIT_BYTES, FUNCTION_IDLE_SECONDS

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from typing import Any, Callable
 
@@ -18,6 +19,7 @@ from .ending import Ending
 from .exit_cause import ExitCause
 from .lifecycle import Lifecycle
 from .listening_ports import listening_addresses
+from .listener import BACKLOG, bind_listener
 from .load_request import LoadRequest, check_load_request
 from .log_pipes import LogPipes
 
@@ -31,7 +33,7 @@ class Loading:
         child: ChildProcess,
         logs: LogPipes,
         ending: Ending,
-        serve_handler: Callable[[LoadRequest], None],
+        serve: Callable[[LoadRequest, socket.socket], None],
     ):
         self._config = config
         self._lifecycle = lifecycle
@@ -39,8 +41,9 @@ class Loading:
         self._child = child
         self._logs = logs
         self._ending = ending
-        # Opens the function's port; an OSError when that cannot be done.
-        self._serve_handler = serve_handler
+        # Takes requests to the handler on this listener from now on.
+        self._serve = serve
+        self._listener: socket.socket | None = None
         self._app_port = AppPort(loop, config.host, config.port)
         self.request: LoadRequest | None = None
         self.fence: int | None = None
@@ -130,8 +133,7 @@ class Loading:
     def _begin(self, request: LoadRequest) -> None:
         self._lifecycle.to("loading")
         if request.kind == "http" and self._app_port.is_open():
-            message = f"something else listens on port {self._config.port} already"
-            return self._fail(AgentError("PortUnavailable", message))
+            return self._port_unavailable("something else listens there already")
         self._logs.start_keeping()
         self._timer = self._loop.after(request.init_timeout_ms / 1000, self._overdue)
         self._child.send(
@@ -146,17 +148,30 @@ class Loading:
                 "service": request.service,
             }
         )
-        if request.kind == "http":
+        if request.kind == "handler":
+            self._take_port()
+        else:
             began = time.perf_counter()
             self._app_port.wait(lambda: self._succeed((time.perf_counter() - began) * 1000))
 
-    def _import_done(self, import_ms: float) -> None:
-        assert self.request is not None
+    def _take_port(self) -> None:
+        """While the child imports. Nobody can connect before the listener listens."""
         try:
-            self._serve_handler(self.request)
+            self._listener = bind_listener(self._config.host, self._config.port)
         except OSError as error:
-            message = f"the port {self._config.port} of {self._config.host} cannot be opened: {error}"
-            return self._fail(AgentError("PortUnavailable", message))
+            self._port_unavailable(str(error))
+
+    def _port_unavailable(self, why: str) -> None:
+        message = f"the port {self._config.port} of {self._config.host} cannot be used: {why}"
+        self._fail(AgentError("PortUnavailable", message))
+
+    def _import_done(self, import_ms: float) -> None:
+        assert self.request is not None and self._listener is not None
+        try:
+            self._listener.listen(BACKLOG)
+        except OSError as error:
+            return self._port_unavailable(str(error))
+        self._serve(self.request, self._listener)
         self._succeed(import_ms)
 
     def _succeed(self, import_ms: float) -> None:

@@ -37,8 +37,7 @@ class LogPipes:
             pipe.is_muted = is_muted
 
     def start_keeping(self) -> None:
-        """Nothing that was written before the load is the user's."""
-        self.drain()
+        """Nothing that was written before the load is the user's; the last of it was drained with the rehearsal."""
         for pipe in self._pipes:
             pipe.is_kept = True
 

@@ -7,7 +7,7 @@ import socket
 from typing import Callable
 
 from ..event_loop import READABLE, EventLoop
-from .listener import open_listener
+from .listener import bind_listener
 
 READ_BYTES = 64 * 1024
 # Each answer tells the next request when to go; a load for another runtime is refused after all checks.
@@ -44,7 +44,7 @@ class SelfCall:
 
     def start(self) -> None:
         self._loop.watch(self._client.fileno(), READABLE, lambda _events: self._on_answer())
-        open_listener(self._host, 0).close()
+        bind_listener(self._host, 0).close()
         self._send_next()
 
     def _send_next(self) -> None:

@@ -1,0 +1,218 @@
+import type { Claim, ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
+import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { OwnerReference, Stored } from '../engine/kube-client.ts';
+import type { Log } from '../engine/log.ts';
+import type { ObjectStore } from '../engine/store.ts';
+import { poolKey, type StoredPod } from '../core/pod-view.ts';
+import type { WarmPool } from '../core/resources.ts';
+import { claimError, type ClaimError } from '../errors.ts';
+import { attemptClaim, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
+import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
+import { startCold, type ColdStartDeps } from './cold-start.ts';
+import { findPool } from './find-pool.ts';
+import type { IdleReuse } from './idle-reuse.ts';
+import type { Inventory } from './inventory.ts';
+import type { NodeView } from './node-view.ts';
+import type { Candidate } from './standby-index.ts';
+import { waitForStandby } from './standby-wait.ts';
+
+export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
+  pools: ObjectStore<WarmPool>;
+  inventory: Inventory;
+  nodes: NodeView;
+  ledger: ClaimLedger;
+  idle: IdleReuse;
+  servingTerm(): number | undefined;
+  /** How many claims load now: whoever shares a machine with them may want to step aside. */
+  onLoading?: ((underWay: number) => void) | undefined;
+  log: Log;
+}
+
+/** A pod that fails is replaced by another for the same claim this often, while the deadline lasts. */
+const MAX_PODS_PER_CLAIM = 5;
+
+/**
+ * Where a claim goes, in the steps of the design: an idle instance of the same function (2), or a standby pod that is there, that
+ * comes while the claim waits, or that is started for it (3, 8); then write and load on it, in parallel (4 to 6), on another pod if
+ * that failed and the fault was not the user's; then the answer (7).
+ */
+export class ClaimRun {
+  readonly #deps: ClaimRunDeps;
+  #loading = 0;
+
+  constructor(deps: ClaimRunDeps) {
+    this.#deps = deps;
+  }
+
+  async run(
+    entry: LedgerEntry,
+    request: ClaimRequest,
+    arrivedMs: number,
+    owner: OwnerReference | undefined,
+  ): Promise<Claim> {
+    const { clock, idle, ledger, log } = this.#deps;
+    const pool = await findPool(this.#deps, entry.namespace, entry.pool);
+    const key = poolKey(entry.namespace, entry.pool);
+    const deadlineMonotonicMs = arrivedMs + request.deadlineMs;
+    const work: Work = { entry, request, pool, key, owner, arrivedMs, deadlineMonotonicMs };
+    entry.ttlSeconds = request.ttlSeconds ?? pool.spec.claims.ttlSecondsAfterReady;
+    entry.idleTimeoutSeconds = request.idleTimeoutSeconds ?? pool.spec.claims.idleTimeoutSeconds;
+
+    const reused = await idle.reuse(key, entry, () => this.#record(work, 'standby'), owner);
+    if (reused !== undefined) return this.#ready(work, { ...reused, source: 'reused' });
+
+    let last: ClaimError | undefined;
+    for (let pods = 0; pods < MAX_PODS_PER_CLAIM && clock.monotonic() < deadlineMonotonicMs; pods++) {
+      const picked = await this.#pick(work);
+      const { candidate, source } = picked;
+      this.#requireTerm(entry, candidate);
+      ledger.update(entry, { state: 'loading' });
+      ledger.bind(entry, candidate.uid);
+      const record = this.#record(work, source);
+      const input = { ...work, candidate, record, runtime: pool.spec.runtime, isWritten: source === 'cold' };
+      const result = await this.#counted(() => attemptClaim(this.#deps, input));
+      if (result.kind === 'ready') return this.#ready(work, { ...instanceOf(candidate, result), ...picked });
+      ledger.unbind(entry);
+      last = result.error;
+      if (result.kind === 'fail' || entry.cancel.signal.aborted) throw last;
+      const pod = candidate.pod.metadata.name;
+      log.warn({ claimId: entry.claimId, pool: key, pod, err: last }, 'claim goes on with another pod');
+    }
+    throw (
+      last ??
+      claimError('ClaimDeadlineExceeded', `claim ${entry.claimId} was not ready within ${request.deadlineMs} ms`)
+    );
+  }
+
+  /** A standby pod now, or one that comes, or one that is started for this claim. */
+  async #pick(work: Work): Promise<Picked> {
+    const { clock, inventory, nodes } = this.#deps;
+    const { entry, key, pool, request, arrivedMs, deadlineMonotonicMs } = work;
+    const startedMs = clock.monotonic();
+    const candidate = inventory.take(key, nodes.code.nodesWith(request.code.digest));
+    const pickMs = clock.monotonic() - startedMs;
+    const queueMs = (): number => clock.monotonic() - arrivedMs - pickMs;
+    if (candidate !== undefined) return { candidate, source: 'standby', pickMs, queueMs: queueMs() };
+    const given = await waitForStandby(this.#deps, pool, key, request, entry.cancel.signal, deadlineMonotonicMs);
+    if (given !== 'cold') return { candidate: given, source: 'standby', pickMs, queueMs: queueMs() };
+    return { candidate: await this.#cold(work), source: 'cold', pickMs, queueMs: queueMs() };
+  }
+
+  #cold({ entry, pool, owner, ...work }: Work): Promise<Candidate> {
+    const record = this.#record({ entry, pool, owner, ...work }, 'cold');
+    const { signal } = entry.cancel;
+    const onCreated = (uid: PodUid): void => this.#deps.ledger.bind(entry, uid);
+    return startCold(this.#deps, pool, record, owner, work.deadlineMonotonicMs, signal, onCreated);
+  }
+
+  async #counted<T>(load: () => Promise<T>): Promise<T> {
+    this.#deps.onLoading?.(++this.#loading);
+    try {
+      return await load();
+    } finally {
+      this.#deps.onLoading?.(--this.#loading);
+    }
+  }
+
+  /** 7. Both the write and the load are through: the answer, unless another process leads by now. */
+  #ready({ entry, arrivedMs }: Work, instance: ReadyInstance): Claim {
+    this.#requireTerm(entry);
+    const { clock, ledger } = this.#deps;
+    const nowUnixMs = clock.now();
+    const timings: ClaimTimings = {
+      queueMs: instance.queueMs ?? 0,
+      pickMs: instance.pickMs ?? 0,
+      ...instance.phases,
+      totalMs: clock.monotonic() - arrivedMs,
+    };
+    entry.readyAtUnixMs = instance.readyAtUnixMs ?? nowUnixMs;
+    const { host, port } = instance.address;
+    entry.epoch = instance.epoch;
+    ledger.bind(entry, instance.uid);
+    ledger.update(entry, {
+      state: 'ready',
+      source: instance.source,
+      pod: { name: instance.pod.metadata.name, uid: instance.uid, node: instance.node },
+      address: { host, port, url: `http://${host}:${port}` },
+      readyAt: new Date(nowUnixMs).toISOString(),
+      timings,
+    });
+    return entry.claim;
+  }
+
+  #record({ entry, request, deadlineMonotonicMs }: Work, source: ClaimRecord['source']): ClaimRecord {
+    const { clock } = this.#deps;
+    const nowUnixMs = clock.now();
+    return {
+      claimId: entry.claimId,
+      loadedAs: entry.claimId,
+      function: request.function,
+      kind: request.kind,
+      digest: request.code.digest,
+      fingerprint: entry.fingerprint,
+      fence: entry.term,
+      source,
+      claimedAtUnixMs: nowUnixMs,
+      loadDeadlineUnixMs: Math.ceil(nowUnixMs + Math.max(0, deadlineMonotonicMs - clock.monotonic())),
+      ttlSeconds: entry.ttlSeconds,
+      idleTimeoutSeconds: entry.idleTimeoutSeconds,
+    };
+  }
+
+  /** A claim belongs to one term: one that was overtaken by a change of leadership stops here. */
+  #requireTerm(entry: LedgerEntry, candidate?: Candidate): void {
+    if (this.#deps.servingTerm() === entry.term) return;
+    if (candidate !== undefined) this.#deps.inventory.putBack(candidate);
+    throw notLeader();
+  }
+}
+
+export function notLeader(): ClaimError {
+  return claimError('NotLeader', 'another operator replica serves claims now; try again', { retryAfterSeconds: 1 });
+}
+
+interface Work {
+  entry: LedgerEntry;
+  request: ClaimRequest;
+  pool: Stored<WarmPool>;
+  key: string;
+  owner: OwnerReference | undefined;
+  arrivedMs: number;
+  deadlineMonotonicMs: number;
+}
+
+interface Picked {
+  candidate: Candidate;
+  source: 'standby' | 'cold';
+  pickMs: number;
+  queueMs: number;
+}
+
+interface ReadyInstance {
+  uid: PodUid;
+  pod: StoredPod;
+  node: string;
+  epoch: string;
+  address: { host: string; port: number };
+  phases: Omit<ClaimTimings, 'queueMs' | 'pickMs' | 'totalMs'>;
+  source: 'standby' | 'reused' | 'cold';
+  queueMs?: number;
+  pickMs?: number;
+  readyAtUnixMs?: number;
+}
+
+function instanceOf(
+  candidate: Candidate,
+  result: Extract<AttemptResult, { kind: 'ready' }>,
+): Pick<ReadyInstance, 'uid' | 'pod' | 'node' | 'epoch' | 'address' | 'phases'> {
+  const { fetchMs, unpackMs, mountMs, loadMs, importMs } = result.reply.timings;
+  return {
+    uid: candidate.uid,
+    pod: candidate.pod,
+    node: candidate.node,
+    epoch: candidate.epoch,
+    address: result.reply.address,
+    phases: { ...result.phases, fetchMs, unpackMs, mountMs, loadMs, importMs },
+  };
+}
