@@ -18,7 +18,7 @@ import { LocalError, isErrno } from './errors.ts';
 import { HostAgentProcess } from './host-agent-process.ts';
 import { Kubelet } from './kubelet/kubelet.ts';
 import { Reaper } from './reaper/reaper.ts';
-import { createRunDir, type RunDir } from './run-dir.ts';
+import { chooseRunParent, createRunDir, type RunDir } from './run-dir.ts';
 
 const NODE_NAME = 'local';
 const VERSION = '0.1.0';
@@ -76,10 +76,14 @@ export class LocalCluster {
   }
 
   static async start(log: Logger, options: LocalOptions): Promise<LocalCluster> {
-    const runDir = await createRunDir(options.tmpDir);
+    const { parent, cacheBytes } = await chooseRunParent(options.tmpDir);
+    const runDir = await createRunDir(parent);
     const reaper = await Reaper.start(runDir.path, log);
     try {
-      return await LocalCluster.#startIn(runDir, reaper, log, options);
+      return await LocalCluster.#startIn(runDir, reaper, log, {
+        ...options,
+        hostAgentArgs: ['--cache-bytes', String(cacheBytes), ...(options.hostAgentArgs ?? [])],
+      });
     } catch (error) {
       await reaper.stop();
       throw error;

@@ -1,4 +1,4 @@
-import { lstat, mkdir, mkdtemp, readFile, readdir, writeFile } from 'node:fs/promises';
+import { access, constants, lstat, mkdir, mkdtemp, readFile, readdir, statfs, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { LocalError, isErrno } from './errors.ts';
 import { removeFolder } from './remove-folder.ts';
@@ -15,6 +15,34 @@ export interface RunDir {
   podsDir: string;
   /** Folders of dead runs that were found and removed. */
   removedLeftovers: string[];
+}
+
+/** Memory that looks like a file system, where Linux has it. */
+const MEMORY_FOLDER = '/dev/shm';
+const MEMORY_NEEDED_BYTES = 1024 ** 3;
+const CACHE_LIMIT_BYTES = 2 * 1024 ** 3;
+
+/**
+ * Where runs live, and how many bytes of code they may cache there. In memory if there is plenty: on ext4, making a file soon after
+ * many were deleted costs a millisecond, and every pod that ends deletes some.
+ */
+export async function chooseRunParent(
+  tmpDir: string,
+  memoryFolder = MEMORY_FOLDER,
+): Promise<{ parent: string; cacheBytes: number }> {
+  const freeBytes = await freeBytesOf(memoryFolder);
+  if (freeBytes < MEMORY_NEEDED_BYTES) return { parent: tmpDir, cacheBytes: CACHE_LIMIT_BYTES };
+  return { parent: memoryFolder, cacheBytes: Math.min(CACHE_LIMIT_BYTES, Math.floor(freeBytes / 4)) };
+}
+
+async function freeBytesOf(folder: string): Promise<number> {
+  try {
+    await access(folder, constants.W_OK);
+    const { bavail, bsize } = await statfs(folder);
+    return bavail * bsize;
+  } catch {
+    return 0; // not there, or not ours to write
+  }
 }
 
 /** A fresh folder under `parent` that only this user can enter. Takes away what runs that died have left there. */

@@ -45,16 +45,26 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
     });
 
     it.each(['wait_long', 'spin_long'])(
-      'that do not end (%s) are stopped at the deadline and the process goes on',
+      'that do not end (%s) are stopped by a kill and the process goes on',
       async (way) => {
-        const process = await loaded(way, withTimeout(200));
-        const first = await process.invoke({}, { 'x-request-id': 'first' });
-        expect(first).toMatchObject({ status: 504, body: { code: 'RequestTimeout' } });
-        if (way === 'wait_long') expect(await process.linesOf('first')).toEqual(['cleaned up']);
-        expect((await process.invoke({})).status).toBe(504);
+        const process = await loaded(way);
+        for (const id of ['first', 'second']) {
+          const answer = process.invoke({}, { 'x-request-id': id });
+          await until(() => process.output().includes(`began ${id}`), 'the request to begin');
+          await process.post('/v1/kill', { requestId: id });
+          expect(await answer).toMatchObject({ status: 502, body: { code: 'RequestKilled' } });
+        }
+        if (way === 'wait_long') expect(await process.linesOf('second')).toEqual(['began second', 'cleaned up']);
         expect((await process.get('/v1/health')).body['state']).toBe('ready');
       },
     );
+
+    it('may clean up when their deadline passes', async () => {
+      const process = await loaded('wait_long', withTimeout(200));
+      expect(await process.invoke({})).toMatchObject({ status: 504, body: { code: 'RequestTimeout' } });
+      expect(await process.exited).toBe(1);
+      expect(process.output()).toContain('cleaned up');
+    });
   });
 
   describe('the import path', () => {

@@ -1,5 +1,5 @@
-import { statSync } from 'node:fs';
-import { createRequire, findPackageJSON, Module } from 'node:module';
+import { readFileSync, statSync } from 'node:fs';
+import { createRequire, Module } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AgentError } from './errors.mjs';
@@ -101,11 +101,15 @@ function importModule(file) {
 function isEsModule(file) {
   if (file.endsWith('.mjs')) return true;
   if (file.endsWith('.cjs')) return false;
-  const packageFile = findPackageJSON(pathToFileURL(file));
-  if (packageFile === undefined) return false;
-  /** @type {{ type?: unknown }} */
-  const description = createRequire(file)(packageFile);
-  return description.type === 'module';
+  for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
+    const packageFile = path.join(folder, 'package.json');
+    if (isFile(packageFile)) {
+      /** @type {{ type?: unknown } | null} */
+      const description = JSON.parse(readFileSync(packageFile, 'utf8'));
+      return description?.type === 'module';
+    }
+    if (folder === path.dirname(folder)) return false;
+  }
 }
 
 /** @param {unknown} holder @param {string} name @returns {unknown} */

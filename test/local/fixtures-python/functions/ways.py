@@ -18,6 +18,7 @@ async def answer_later(event, context):
 
 
 async def wait_long(event, context):
+    print(f"began {context.request_id}")
     try:
         await asyncio.sleep(60)
     finally:
@@ -25,6 +26,7 @@ async def wait_long(event, context):
 
 
 async def spin_long(event, context):
+    print(f"began {context.request_id}")
     while True:
         pass
 

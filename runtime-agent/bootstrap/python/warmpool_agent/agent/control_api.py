@@ -49,7 +49,7 @@ class ControlApi:
         self._ending = ending
         self._routes: dict[str, tuple[str, Callable[[Request, Responder], None]]] = {
             "/v1/load": ("POST", self._load),
-            "/v1/invoke": ("POST", invocations.submit),
+            "/v1/invoke": ("POST", self._invoke),
             "/v1/health": ("GET", self._health),
             "/v1/status": ("GET", self._tell_status),
             "/v1/kill": ("POST", self._kill),
@@ -71,6 +71,10 @@ class ControlApi:
     def _load(self, request: Request, responder: Responder) -> None:
         arrived = time.perf_counter()
         self._loading.submit(_read_json(request), arrived, responder)
+
+    def _invoke(self, request: Request, responder: Responder) -> None:
+        # The path of the control route is nothing of the function's.
+        self._invocations.submit(request._replace(path="/"), responder)
 
     def _health(self, request: Request, responder: Responder) -> None:
         state = self._lifecycle.state

@@ -23,7 +23,7 @@ from .requests import RequestHistory
 
 MAX_QUEUED = 100
 RETRY_AFTER_SECONDS = 1
-# From the interruption of a request that is over its deadline to the end of the process.
+# What a request over its deadline has to clean up, from its interruption to the end of the process.
 TIMEOUT_GRACE_SECONDS = 0.2
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _UNIX_MS = re.compile(r"[0-9]{1,15}(\.[0-9]{1,6})?")
@@ -109,6 +109,10 @@ class Invocations:
         self._logs.end_request()
         self._running = None
         kind = frame.head["type"]
+        if running.stopped_by == "timeout":
+            # It could clean up, but an exception from nowhere may have left its module half changed.
+            self._end_stopped(running)
+            return self._ending.fail("RequestTimeout", running.why, running.id)
         if running.stopped_by is not None:
             self._end_stopped(running)
         elif kind == "result":
@@ -117,7 +121,7 @@ class Invocations:
             self._end(running, "failed", AgentError("BadJson", frame.head["message"]))
         elif kind == "exit":
             exit_code = frame.head["exitCode"]
-            message = f'the function ended its process with exit code {exit_code} in the request "{running.id}"'
+            message = f'the function called exit({exit_code}) in the request "{running.id}"'
             self._end(running, "failed", AgentError("UserError", message, phase="invoke"))
             return self._ending.fail("Exited", message, running.id)
         else:
@@ -132,7 +136,7 @@ class Invocations:
             return False
         self._logs.end_request()
         if running.stopped_by == "timeout":
-            reason, message = "RequestTimeout", f"{running.why}; it could not be stopped otherwise than with its process"
+            reason, message = "RequestTimeout", running.why
         elif running.stopped_by == "kill":
             reason, message = "Killed", running.why
         else:
@@ -151,15 +155,13 @@ class Invocations:
         if load is None:
             raise AgentError("NotLoaded", "no function with a handler is loaded in this process")
         if _REQUEST_ID.fullmatch(request_id) is None:
-            raise AgentError(
-                "BadRequest", 'the header X-Request-Id must be 1 to 128 letters, digits, ".", "_", ":" or "-"'
-            )
+            raise _bad_header("X-Request-Id", 'must be 1 to 128 letters, digits, ".", "_", ":" or "-"')
         known = self._history.find(request_id)
         if known is not None and known.is_live:
             raise AgentError("RequestIdInUse", f'a request with the id "{request_id}" is {known.state}')
         given_deadline = request.headers.get("x-deadline-ms")
         if given_deadline is not None and _UNIX_MS.fullmatch(given_deadline) is None:
-            raise AgentError("BadRequest", f"the header X-Deadline-Ms must be Unix milliseconds, it is {given_deadline[:40]!r}")
+            raise _bad_header("X-Deadline-Ms", f"must be Unix milliseconds, it is {given_deadline[:40]!r}")
         if len(self._queue) >= MAX_QUEUED:
             message = f"{MAX_QUEUED} requests are waiting already"
             raise AgentError("QueueFull", message, retry_after_seconds=RETRY_AFTER_SECONDS)
@@ -230,6 +232,10 @@ class Invocations:
         self._lifecycle.last_error = {"code": error.code, "message": error.message}
         self._lifecycle.touch()
         invocation.responder.send_error(error, invocation.headers())
+
+
+def _bad_header(name: str, message: str) -> AgentError:
+    return AgentError("BadRequest", f"{name}: {message}", details=[{"field": name, "message": message}])
 
 
 def _timed_out(invocation: Invocation, when: str) -> AgentError:

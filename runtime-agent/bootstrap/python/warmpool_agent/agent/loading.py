@@ -200,7 +200,7 @@ class Loading:
             return self._fail(AgentError("InitTimeout", f"the module was not imported within {limit_ms} ms", phase="import"))
         elsewhere = ", ".join(listening_addresses(self._child.pid))
         if elsewhere:
-            message = f"the app listens on {elsewhere}, not on port {port} as $PORT says"
+            message = f"the app listens on {elsewhere}, not on {self._config.host}:{port}; it must listen on $PORT"
             return self._fail(AgentError("UserCodeError", message, phase="listen"))
         message = f"nothing listened on port {port} within {limit_ms} ms; the app must listen on $PORT"
         self._fail(AgentError("InitTimeout", message, phase="listen"))

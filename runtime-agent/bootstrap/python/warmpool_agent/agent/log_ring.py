@@ -30,11 +30,12 @@ class LogRing:
     def add(self, stream: str, request_id: str | None, line: bytes, is_cut: bool) -> None:
         text = line.decode("utf-8", "ignore" if is_cut else "replace") + (CUT_MARK if is_cut else "")
         self._seq += 1
-        self._lines.append(LogLine(self._seq, self._now_unix_ms(), stream, request_id, text, len(line) + 1))
+        self._lines.append(LogLine(self._seq, self._now_unix_ms(), stream, request_id, text, len(line)))
+        # An empty line takes room too.
         self._size_bytes += len(line) + 1
         self._is_truncated = self._is_truncated or is_cut
         while self._size_bytes > self._limit_bytes:
-            self._size_bytes -= self._lines.popleft().size_bytes
+            self._size_bytes -= self._lines.popleft().size_bytes + 1
             self._is_truncated = True
 
     def read(self, request_id: str | None, limit_bytes: int | None) -> dict[str, Any]:

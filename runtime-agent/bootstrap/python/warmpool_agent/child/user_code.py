@@ -49,7 +49,7 @@ def _import_module(module_path: str, code_path: str) -> ModuleType:
         raise _import_failed(error) from None
     except SystemExit as ending:
         raise UserCodeFailed(
-            "UserCodeError", "import", f"the module ended the process with exit code {exit_code_of(ending)}"
+            "UserCodeError", "import", f"the module called exit({exit_code_of(ending)})"
         ) from None
     except BaseException as error:
         raise _import_failed(error) from None
