@@ -21,19 +21,22 @@ def import_handler(handler: str, code_path: str) -> Callable[..., Any]:
         raise UserCodeFailed(
             "HandlerNotFound", "handler", f'the handler "{handler}" names no function: it must be <module>.<function>'
         )
-    module = _import_module(module_path, code_path)
+    module = _import_module(handler, module_path, code_path)
     found = getattr(module, export, None)
     if callable(found):
         return found
-    what = f"it is of type {type(found).__name__}" if hasattr(module, export) else "there is no such name"
+    if hasattr(module, export):
+        what = f'"{export}" of the module "{module_path}" is not a function, it is of type {type(found).__name__}'
+    else:
+        what = f'the module "{module_path}" has no "{export}"'
     raise UserCodeFailed(
         "HandlerNotFound",
         "handler",
-        f'the module "{module_path}" has no function "{export}" ({what}); its functions are: {_functions_of(module)}',
+        f'the handler "{handler}" was not found: {what}; its functions are: {_functions_of(module)}',
     )
 
 
-def _import_module(module_path: str, code_path: str) -> ModuleType:
+def _import_module(handler: str, module_path: str, code_path: str) -> ModuleType:
     name = module_path.replace("/", ".")
     try:
         return importlib.import_module(name)
@@ -43,8 +46,8 @@ def _import_module(module_path: str, code_path: str) -> ModuleType:
             raise UserCodeFailed(
                 "HandlerNotFound",
                 "handler",
-                f'the code has no module "{module_path}" (looked for {file}.py and {file}/__init__.py); '
-                f"its modules are: {_modules_in(code_path)}",
+                f'the handler "{handler}" was not found: the code has neither {file}.py nor {file}/__init__.py; '
+                f"it has: {_modules_in(code_path)}",
             ) from None
         raise _import_failed(error) from None
     except SystemExit as ending:
