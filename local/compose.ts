@@ -142,8 +142,16 @@ export class LocalCluster {
     const draining = { now: (): boolean => false };
     const api = options.listen === undefined ? undefined : await claimApi(operator, metrics, log, () => draining.now());
     const local: LocalCluster = new LocalCluster({
-      ...{ cluster, operator, metrics, runtimes, runDir: runDir.path },
-      ...{ hostAgent, reaper, kubelet, api, hostAgents },
+      cluster,
+      operator,
+      metrics,
+      runtimes,
+      runDir: runDir.path,
+      hostAgent,
+      reaper,
+      kubelet,
+      api,
+      hostAgents,
     });
     draining.now = () => local.#isDraining;
     kubelet.start();

@@ -35,9 +35,9 @@ export interface OperatorDeps {
   hostAgents: HostAgentClient;
   log: Log;
   metrics: Metrics;
-  observeClaim(sample: ClaimSample): void;
+  observeClaim: (sample: ClaimSample) => void;
   onLoading?: (underWay: number) => void;
-  randomHex(bytes: number): string;
+  randomHex: (bytes: number) => string;
 }
 
 export interface OperatorOptions {
@@ -53,6 +53,8 @@ export interface OperatorOptions {
 const SYNC_TIMEOUT_MS = 60_000;
 /** After a start, how long claims wait for nodes to speak up before what the pods say is taken over without them. */
 const NODES_GRACE_MS = 2_000;
+/** A create without an answer stops its pool for this long; longer than any watch may lag unnoticed would be safer, and an outage. */
+const EXPECTATIONS_EXPIRE_MS = 60_000;
 const CLAIM_OBJECT_TIMEOUT_MS = 610_000;
 
 /** Every part of the operator and how they hang together; reading it tells the system. */
@@ -85,7 +87,7 @@ export class Operator {
     this.pools = new ObjectStore<WarmPool>({ onError });
     this.#claimObjects = new ObjectStore<WarmPoolClaim>({ onError });
     this.ledger = new ClaimLedger(clock);
-    this.#expectations = new Expectations(clock);
+    this.#expectations = new Expectations(clock, EXPECTATIONS_EXPIRE_MS);
     this.#events = new EventRecorder(
       { client: kube, clock, random, log, metrics },
       { controller: 'warmpool-operator', instance: options.identity },

@@ -51,10 +51,8 @@ export const claimTimingsSchema = z.object({
 export type ClaimTimings = z.output<typeof claimTimingsSchema>;
 
 export const claimStateSchema = z.enum(['queued', 'loading', 'ready', 'released', 'failed']);
-export type ClaimState = z.output<typeof claimStateSchema>;
 
 export const claimSourceSchema = z.enum(['standby', 'reused', 'cold']);
-export type ClaimSource = z.output<typeof claimSourceSchema>;
 
 export const claimSchema = z.object({
   claimId: z.string(),

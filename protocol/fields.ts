@@ -70,7 +70,6 @@ export type Runtime = z.output<typeof runtimeSchema>;
  * `handler`: an exported function, called once per request. `http`: a module that starts its own server on `$PORT`.
  */
 export const functionKindSchema = z.enum(['handler', 'http'], { error: requiredWhenMissing });
-export type FunctionKind = z.output<typeof functionKindSchema>;
 
 /** For kind `handler` `<module>.<export>` (`index.handler`, `src/main.run`); for kind `http` the module's file (`server.js`). */
 export const handlerSchema = z
@@ -154,4 +153,3 @@ export const limitsSchema = z.strictObject({
   /** Importing the module (and listening, for `http`) may take this long. */
   initTimeoutMs: z.int().min(1).max(300_000).default(10_000),
 });
-export type Limits = z.output<typeof limitsSchema>;

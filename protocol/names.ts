@@ -17,4 +17,3 @@ export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
 
-export type PodState = 'standby' | 'claimed' | 'retired';

@@ -24,7 +24,7 @@ export interface ClaimAttemptDeps {
   hostAgents: HostAgentClient;
   retirement: Retirement;
   grantKey: Buffer;
-  randomHex(bytes: number): string;
+  randomHex: (bytes: number) => string;
 }
 
 export interface AttemptInput {

@@ -15,7 +15,7 @@ export interface ClaimQueriesDeps {
   ledger: ClaimLedger;
   inventory: Inventory;
   hostAgents: HostAgentClient;
-  servingTerm(): number | undefined;
+  servingTerm: () => number | undefined;
 }
 
 const NODE_TIMEOUT_MS = 5_000;

@@ -59,8 +59,7 @@ export class ClaimQueue<T> {
 
   /** The pool is gone or the operator stops. */
   close(): void {
-    for (const waiters of [...this.#tenants.values()])
-      for (const waiter of [...waiters]) waiter.settle({ kind: 'closed' });
+    for (const waiters of this.#tenants.values()) for (const waiter of waiters) waiter.settle({ kind: 'closed' });
   }
 
   #add(waiter: Waiter<T>): void {

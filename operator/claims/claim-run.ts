@@ -23,7 +23,7 @@ export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
   nodes: NodeView;
   ledger: ClaimLedger;
   idle: IdleReuse;
-  servingTerm(): number | undefined;
+  servingTerm: () => number | undefined;
   /** How many claims load now: whoever shares a machine with them may want to step aside. */
   onLoading?: ((underWay: number) => void) | undefined;
   log: Log;

@@ -21,10 +21,10 @@ export interface ClaimServiceDeps {
   /** Steps 3 to 8. */
   run: ClaimRun;
   /** The term while this process leads and has a complete view; `undefined` otherwise. */
-  servingTerm(): number | undefined;
+  servingTerm: () => number | undefined;
   /** Key for private fingerprints: random, this process only. */
   processKey: Buffer;
-  observe(sample: ClaimSample): void;
+  observe: (sample: ClaimSample) => void;
   log: Log;
 }
 

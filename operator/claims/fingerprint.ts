@@ -20,7 +20,7 @@ export function publicFingerprint(request: ClaimRequest): string {
     limits.initTimeoutMs,
   ];
   return createHash('sha256')
-    .update(JSON.stringify([parts, Object.entries(service).sort(), Object.keys(env).sort()]))
+    .update(JSON.stringify([parts, sorted(service), sorted(env).map(([name]) => name)]))
     .digest('hex')
     .slice(0, 32);
 }
@@ -32,6 +32,11 @@ export function publicFingerprint(request: ClaimRequest): string {
 export function privateFingerprint(request: ClaimRequest, processKey: Buffer): string {
   return createHmac('sha256', processKey)
     .update(publicFingerprint(request))
-    .update(JSON.stringify(Object.entries(request.env).sort()))
+    .update(JSON.stringify(sorted(request.env)))
     .digest('hex');
+}
+
+/** The order in which a client writes its variables means nothing. */
+function sorted(values: Record<string, string>): [string, string][] {
+  return Object.entries(values).sort(([a], [b]) => (a < b ? -1 : 1));
 }

@@ -149,7 +149,8 @@ export class Inventory {
 
   #handOver(pool: string): void {
     const queue = this.#queues.get(pool);
-    while (queue !== undefined && queue.length > 0) {
+    if (queue === undefined) return;
+    while (queue.length > 0) {
       const candidate = this.index.reserve(pool, undefined);
       if (candidate === undefined) return;
       if (!queue.give(candidate)) this.putBack(candidate);

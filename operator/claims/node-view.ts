@@ -72,7 +72,7 @@ export class NodeView {
     this.#heard.add(node);
     this.code.replace(node, snapshot.digests);
     const present = new Set(snapshot.pods.map((pod) => pod.podUid));
-    for (const [uid, report] of [...this.#reports]) {
+    for (const [uid, report] of this.#reports) {
       if (report.node === node && !present.has(uid)) this.#remove(uid);
     }
     for (const pod of snapshot.pods) this.#set(node, pod);

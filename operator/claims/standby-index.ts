@@ -173,7 +173,7 @@ export class CodeLocations {
   }
 
   replace(node: string, digests: string[]): void {
-    for (const digest of [...this.#nodes.keys()]) this.remove(node, digest);
+    for (const digest of this.#nodes.keys()) this.remove(node, digest);
     for (const digest of digests) this.add(node, digest);
   }
 }

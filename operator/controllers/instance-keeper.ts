@@ -84,7 +84,8 @@ export class InstanceKeeper {
     const verdict = judgeInstance(this.#facts(pod, record, entry));
     switch (verdict.kind) {
       case 'keep':
-        return verdict.checkAfterMs;
+        // just released or just reused: the object and the ledger agree soon, and no event may come then
+        return entry !== undefined && idleUntilOf(pod) !== undefined ? RETRY_MS : verdict.checkAfterMs;
       case 'recovered':
         if (entry !== undefined) this.#recover(entry, pod, verdict.report);
         return 0;

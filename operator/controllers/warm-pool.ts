@@ -13,7 +13,7 @@ import {
   isOwnedBy,
   isStandbyLabelled,
   isTerminating,
-  poolKey,
+ 
   templateHashOf,
   type StoredPod,
 } from '../core/pod-view.ts';
@@ -39,6 +39,8 @@ export interface WarmPoolControllerDeps {
 /** Creations of one pool that may be under way at once. */
 const CREATE_CONCURRENCY = 16;
 const WRITE_TIMEOUT_MS = 4_000;
+/** After this long, a write that was not answered has been made or never will be. */
+const UNKNOWN_WRITE_MS = 15_000;
 
 /** Keeps each pool at its size: look, plan, act, tell. */
 export class WarmPoolController {
@@ -130,7 +132,14 @@ export class WarmPoolController {
       await kube.patch<Pod>(PODS, namespace, name, retireStandby(uid), { timeoutMs: WRITE_TIMEOUT_MS });
       inventory.index.retire(uid);
     } catch (error) {
-      if (isKubeError(error) && error.isAmbiguous) throw error; // stays reserved and expected until the cache tells
+      if (isKubeError(error) && error.isAmbiguous) {
+        // out of reach until the write cannot arrive any more: by then the cache has told, or nothing was written
+        this.#deps.clock.after(UNKNOWN_WRITE_MS, () => {
+          expectations.deletionObserved(key, uid);
+          inventory.release(uid);
+        });
+        throw error;
+      }
       expectations.deletionObserved(key, uid);
       if (isKubeError(error, 404)) inventory.index.retire(uid);
       else inventory.release(uid); // a claim was faster: the cache will tell
@@ -159,7 +168,7 @@ export class WarmPoolController {
       this.#createErrors.delete(key);
       return undefined;
     }
-    const message = failure instanceof Error ? failure.message : String(failure);
+    const message = failure instanceof Error ? failure.message : 'the apiserver client failed';
     this.#createErrors.set(key, message);
     this.#deps.events.record(
       { resource: WARM_POOLS, object: pool },
@@ -215,10 +224,6 @@ export class WarmPoolController {
     this.#createErrors.delete(key);
     this.#deps.expectations.forget(key);
   }
-}
-
-export function poolKeyOfPool(pool: Stored<WarmPool>): string {
-  return poolKey(pool.metadata.namespace ?? '', pool.metadata.name);
 }
 
 function requeueAfterMs(plan: PoolPlan, expectationsMs: number | undefined): number | undefined {

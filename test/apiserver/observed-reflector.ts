@@ -7,9 +7,12 @@ import { HttpKubeClient } from '../../operator/kube/http-kube-client.ts';
 import { AdminApi } from './admin-api.ts';
 import { apiserverClient } from './apiserver-world.ts';
 import type { ControlPlaneAccess } from './control-plane.ts';
+import { fastClock } from './fast-clock.ts';
 import { FaultProxy } from './fault-proxy.ts';
 
 export interface ObservedReflectorOptions {
+  /** How much faster than real time the reflector's clock goes. */
+  clockSpeed?: number;
   stallMs: number;
   pageSize: number;
 }
@@ -42,12 +45,12 @@ export class ObservedReflector implements AsyncDisposable {
     this.#reflector = new Reflector<Secret>(
       {
         client: parts.throughProxy,
-        clock: systemClock,
+        clock: fastClock(options.clockSpeed ?? 1),
         random: Math.random,
         store: this.#store,
         report: (event) => this.reports.push(event.type),
       },
-      { resource: SECRETS, namespace: parts.namespace, ...options },
+      { resource: SECRETS, namespace: parts.namespace, stallMs: options.stallMs, pageSize: options.pageSize },
     );
   }
 

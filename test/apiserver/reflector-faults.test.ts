@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, inject, test } from 'vitest';
 import { SECRETS, type Secret } from '../../operator/core/resources.ts';
 import { systemClock } from '../../operator/engine/clock.ts';
 import { aSecret } from '../contract/kube-client/objects.ts';
-import { ObservedReflector } from './observed-reflector.ts';
+import { ObservedReflector, type ObservedReflectorOptions } from './observed-reflector.ts';
 import { seededRandom } from './seeded-random.ts';
 
 const access = inject('apiserver');
@@ -10,11 +10,12 @@ const access = inject('apiserver');
 describe.skipIf(access === undefined)('a reflector whose connection to the apiserver breaks', () => {
   let world: ObservedReflector;
 
-  beforeEach(async () => {
+  const prepare = async (options: ObservedReflectorOptions): Promise<void> => {
     if (access === undefined) throw new Error('no apiserver on this machine');
-    world = await ObservedReflector.prepare(access, { stallMs: 1_500, pageSize: 2 });
+    world = await ObservedReflector.prepare(access, options);
     for (const name of ['a', 'b', 'c']) await create(name);
-  });
+  };
+  beforeEach(() => prepare({ stallMs: 1_500, pageSize: 2 }));
   afterEach(async () => {
     await world[Symbol.asyncDispose]();
   });
@@ -144,6 +145,8 @@ describe.skipIf(access === undefined)('a reflector whose connection to the apise
       () => world.proxy.next('list', (call) => call.reset()),
     ];
     const live = ['a', 'b', 'c'];
+    await world[Symbol.asyncDispose]();
+    await prepare({ stallMs: 15_000, pageSize: 2, clockSpeed: 10 });
     await watching();
     for (let round = 0; round < 12; round += 1) {
       pick(faults)();
@@ -158,8 +161,8 @@ describe.skipIf(access === undefined)('a reflector whose connection to the apise
         if (random() < 0.1) pick(faults)();
       }
       // Now and then the next fault meets a reflector that has not yet come over the last one.
-      if (random() < 0.5) await world.converged(30_000);
+      if (random() < 0.5) await world.converged(60_000);
     }
-    await world.converged(60_000);
+    await world.converged();
   });
 });

@@ -19,6 +19,10 @@ if (missing !== undefined) console.warn(`the Python runtime is NOT tested on thi
 
 if (missing === undefined) runtimeContract(runtime, pythonFixtures);
 
+const ECHO = `def handler(event, context):
+    return context.http["path"] + " " + (event if isinstance(event, str) else "")
+`;
+
 /** A version manager's `python3` is a script that changes PATH on the way: what it starts is what is tested. */
 async function withoutLauncher(found: RuntimeDescription): Promise<RuntimeDescription> {
   if ('missing' in found) return found;
@@ -248,10 +252,87 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
       await until(() => !isAlive(interpreter), 'the interpreter to end');
     });
 
+    it('of an app that ends by itself is a failure that says so', async () => {
+      const process = await python();
+      const app = `import os, socket, sys, time
+listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+while listener.accept()[0].recv(1) != b"q":
+    pass
+sys.exit(5)
+`;
+      expect((await process.load({ handler: 'server.py', files: { 'server.py': app } })).status).toBe(200);
+      await process.raw(['q']);
+      expect(await process.exited).toBe(1);
+      expect(await terminationOf(process)).toMatchObject({ reason: 'Exited', message: 'the app called exit(5)' });
+    });
+
+    it('does not wait for whoever does not read its output', async () => {
+      const process = await loaded('many_lines');
+      process.pauseOutput();
+      for (let round = 0; round < 3; round += 1) expect((await process.invoke({ lines: 10_000 })).status).toBe(204);
+      process.kill('SIGTERM');
+      process.resumeOutput();
+      expect(await process.exited).toBe(0);
+    });
+
     it('does not come from a copy that the handler forked', async () => {
       const process = await loaded('fork_away');
       expect((await process.invoke({})).body).toEqual({ from: 'the handler' });
       expect((await process.invoke({})).body).toEqual({ from: 'the handler' });
+    });
+  });
+
+  describe('the HTTP server', () => {
+    const echo = { handler: 'index.handler', files: { 'index.py': ECHO } };
+    const serving = async (): Promise<PythonProcess> => {
+      const process = await python();
+      await process.load(echo);
+      return process;
+    };
+    const bodiesOf = (received: string): string[] => received.split(/HTTP\/1\.1 .*?\r\n\r\n/s).slice(1);
+
+    it('answers requests that were sent ahead on one connection, in order', async () => {
+      const process = await serving();
+      const ahead = ['/1', '/2', '/3'].map((each) => `GET ${each} HTTP/1.1\r\nHost: a\r\n\r\n`).join('');
+      const received = await process.raw([`${ahead}GET /4 HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n`]);
+      expect(bodiesOf(received)).toEqual(['/1 ', '/2 ', '/3 ', '/4 ']);
+    });
+
+    it('reads a chunked body that comes byte by byte, with extensions and trailers', async () => {
+      const process = await serving();
+      const request =
+        'POST /c HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n' +
+        '3;a=b\r\nabc\r\nA\r\n0123456789\r\n0\r\nX-Trailer: 1\r\n\r\n';
+      expect(bodiesOf(await process.raw([...request]))).toEqual(['/c abc0123456789']);
+    });
+
+    it('lets a client that asks first send its body', async () => {
+      const process = await serving();
+      const head =
+        'POST /e HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n';
+      expect(await process.raw([head, 'hi'])).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK.*\/e hi$/s);
+    });
+
+    it('sends no body in an answer to HEAD, and closes for HTTP/1.0', async () => {
+      const process = await serving();
+      const received = await process.raw(['HEAD /h HTTP/1.0\r\n\r\n']);
+      expect(received).toMatch(/Content-Length: 3\r\nConnection: close\r\n\r\n$/);
+    });
+
+    it.each([
+      ['two lengths', 'Content-Length: 3\r\nContent-Length: 4\r\n', 400],
+      ['a length and chunks', 'Content-Length: 3\r\nTransfer-Encoding: chunked\r\n', 400],
+      ['another encoding', 'Transfer-Encoding: gzip, chunked\r\n', 400],
+      ['a length that is no number', 'Content-Length: +3\r\n', 400],
+      ['a header without a name', ': x\r\n', 400],
+      ['a space before the colon', 'Content-Length : 3\r\n', 400],
+      ['too many headers', `X-Long: ${'x'.repeat(70_000)}\r\n`, 431],
+    ])('refuses a request with %s and closes the connection', async (_what, header, status) => {
+      const process = await serving();
+      const received = await process.raw([`POST / HTTP/1.1\r\nHost: a\r\n${header}\r\nabc`]);
+      expect(received).toMatch(new RegExp(`^HTTP/1.1 ${status} `));
+      expect(received).toContain('Connection: close');
+      expect((await process.onPort('GET', '/after')).text).toBe('/after ');
     });
   });
 

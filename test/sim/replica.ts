@@ -116,8 +116,8 @@ export class Replica {
     });
   }
 
-  /** Stops as on SIGTERM: the lease is released, and the process ends. */
-  shutDown(): void {
+  /** As in a rolling update: SIGTERM, the lease is released, the process ends, and a new one takes its place. */
+  roll(): void {
     const life = this.#life;
     if (life === undefined) return;
     this.#deps.trace.add(this.name, 'shuts down');
@@ -126,6 +126,7 @@ export class Replica {
     this.#deps.clock.after(12_000, () => {
       life.gate.die();
       if (this.#life === life) this.#life = undefined;
+      this.start();
     });
   }
 

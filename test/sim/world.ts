@@ -40,10 +40,9 @@ export interface WorldResult {
 }
 
 const SWEEP_MS = 1_000;
-/** A write without an answer is waited for this long before it is taken for not made. */
-const SETTLE_LIMIT_MS = 420_000;
+const SETTLE_LIMIT_MS = 300_000;
 const QUIET_MS = 60_000;
-const PATIENCE_MS = 330_000;
+const PATIENCE_MS = 200_000;
 const SHOWN_LINES = 60;
 
 /** One seed: a cluster, its nodes, its operators and its users, through a bad time and the peace after it. */
@@ -250,7 +249,7 @@ export class World {
 
   #stopReplica(replica: Replica): void {
     if (this.#random.chance(0.7)) replica.crash('at some moment');
-    else replica.shutDown();
+    else replica.roll();
   }
 
   #clientDeps(): ClaimClientDeps {

