@@ -17,6 +17,7 @@ import { findRuntimes, type RuntimeDescription } from '@warmpool/runtime-agent/r
 import { LocalError, isErrno } from './errors.ts';
 import { HostAgentProcess } from './host-agent-process.ts';
 import { Kubelet } from './kubelet/kubelet.ts';
+import { loopbackOnly } from './loopback-only.ts';
 import { Reaper } from './reaper/reaper.ts';
 import { chooseRunParent, createRunDir, type RunDir } from './run-dir.ts';
 
@@ -192,6 +193,7 @@ async function claimApi(
   isDraining: () => boolean,
 ): Promise<FastifyInstance> {
   const api = createClaimApi({ claims: operator.claims, queries: operator.queries, log, isDraining });
+  loopbackOnly(api);
   const document = JSON.parse(await readFile(new URL('../docs/api/claim-api.json', import.meta.url), 'utf8')) as object;
   await addOpenApiPage(api, document);
   addOpsRoutes(api, { registry: metrics.registry, log, isReady: () => operator.isServing });

@@ -4,6 +4,7 @@ import type { FieldProblem } from '@warmpool/protocol/errors.ts';
 const ERRORS = {
   InvalidRequest: 400, // a field is wrong, missing or unknown
   InvalidJson: 400, // the body does not parse
+  HostNotAllowed: 403, // called by a name that is not this machine's
   NotFound: 404, // no such route
   PoolNotFound: 404, // no such WarmPool, or it is being deleted
   ClaimNotFound: 404, // no such claim, or its record has expired

@@ -12,7 +12,7 @@ import { objectKey, ObjectStore } from './engine/store.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
-import { isStandbyLabelled, isTerminating, poolKeyOf } from './core/pod-view.ts';
+import { claimRecordOf, isStandbyLabelled, isTerminating, poolKeyOf } from './core/pod-view.ts';
 import { ClaimLedger } from './claims/claim-ledger.ts';
 import { ClaimQueries } from './claims/claim-queries.ts';
 import { ClaimRun } from './claims/claim-run.ts';
@@ -24,9 +24,11 @@ import { followNode } from './claims/node-follower.ts';
 import { NodeView } from './claims/node-view.ts';
 import { Retirement } from './claims/retirement.ts';
 import { InstanceKeeper } from './controllers/instance-keeper.ts';
+import { RefillYield } from './controllers/refill-yield.ts';
 import { WarmPoolController } from './controllers/warm-pool.ts';
 import { WarmPoolClaimController } from './controllers/warm-pool-claim.ts';
 import { FreshLists } from './fresh-lists.ts';
+import { fencedHostAgents, fencedKube } from './leader-fence.ts';
 
 export interface OperatorDeps {
   clock: Clock;
@@ -73,6 +75,7 @@ export class Operator {
   readonly #expectations: Expectations;
   readonly #events: EventRecorder;
   readonly #keeper: InstanceKeeper;
+  readonly #refillYield: RefillYield;
   readonly #warmPools: WarmPoolController;
   readonly #warmPoolClaims: WarmPoolClaimController;
   readonly #lists = new FreshLists();
@@ -81,7 +84,9 @@ export class Operator {
   constructor(deps: OperatorDeps, options: OperatorOptions) {
     this.#deps = deps;
     this.#options = options;
-    const { clock, random, kube, hostAgents, log, metrics } = deps;
+    const { clock, random, log, metrics } = deps;
+    const kube = fencedKube(deps.kube, () => this.isServing);
+    const hostAgents = fencedHostAgents(deps.hostAgents, () => this.isServing);
     const onError = (error: unknown): void => log.error({ err: error }, 'a listener failed');
     this.pods = new ObjectStore<Pod>({ onError }, { pool: (pod) => [poolKeyOf(pod)] });
     this.pools = new ObjectStore<WarmPool>({ onError });
@@ -89,7 +94,7 @@ export class Operator {
     this.ledger = new ClaimLedger(clock);
     this.#expectations = new Expectations(clock, EXPECTATIONS_EXPIRE_MS);
     this.#events = new EventRecorder(
-      { client: kube, clock, random, log, metrics },
+      { client: deps.kube, clock, random, log, metrics },
       { controller: 'warmpool-operator', instance: options.identity },
     );
 
@@ -114,6 +119,7 @@ export class Operator {
     const { grantKey } = options;
     const { randomHex, onLoading, observeClaim: observe } = deps;
     const run = new ClaimRun({ ...shared, idle, grantKey, randomHex, onLoading });
+    this.#refillYield = new RefillYield(clock, () => run.loading > 0);
     this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: Buffer.from(randomHex(32), 'hex') });
     this.queries = new ClaimQueries(shared);
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
@@ -192,8 +198,10 @@ export class Operator {
   }
 
   async #runControllers(signal: AbortSignal): Promise<void> {
-    const pools = this.#controller('warmpool', 4, async (key, context) =>
-      this.#warmPools.reconcile(key, context.signal),
+    const pools = this.#controller(
+      'warmpool',
+      4,
+      async (key, context) => this.#refillYield.holdMs(key) ?? this.#warmPools.reconcile(key, context.signal),
     );
     const instances = this.#controller('instance', 16, async (key) => {
       const pod = this.pods.getByKey(key);
@@ -286,7 +294,9 @@ export class Operator {
       const pod = after ?? before;
       if (pod === undefined) return;
       const uid = pod.metadata.uid as PodUid;
-      if (before === undefined) this.#expectations.creationObserved(poolKeyOf(pod), uid);
+      // a cold pod is a claim's: no creation of the pool is told by it
+      if (before === undefined && claimRecordOf(pod)?.source !== 'cold')
+        this.#expectations.creationObserved(poolKeyOf(pod), uid);
       if (after === undefined || isTerminating(after) || !isStandbyLabelled(after))
         this.#expectations.deletionObserved(poolKeyOf(pod), uid);
     });

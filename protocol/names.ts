@@ -16,4 +16,3 @@ export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
 export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
-

@@ -123,6 +123,7 @@ function cpuMs(child: ChildProcess): number {
 
 function summary(samples: Sample[], name: string): Sample {
   const values = samples.map((sample) => sample[name] ?? 0).sort((a, b) => a - b);
-  const at = (share: number) => Number(values[Math.min(values.length - 1, Math.floor(values.length * share))]?.toFixed(2));
+  const at = (share: number) =>
+    Number(values[Math.min(values.length - 1, Math.floor(values.length * share))]?.toFixed(2));
   return { min: at(0), p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }

@@ -121,7 +121,10 @@ export class Kubelet {
     this.#lives.set(pod.metadata.uid, life);
     const decision = planLaunch(pod, this.#deps.runtimes, hostEnv);
     if ('refusal' in decision) life.refuse(decision.refusal.reason, decision.refusal.message);
-    else life.boot(decision.plan).catch((error: unknown) => this.#stopped.signal.aborted || this.#report(pod, 'boot a pod', error));
+    else
+      life
+        .boot(decision.plan)
+        .catch((error: unknown) => this.#stopped.signal.aborted || this.#report(pod, 'boot a pod', error));
   }
 
   #remove(pod: Stored<Pod>): void {

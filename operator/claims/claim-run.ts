@@ -45,6 +45,11 @@ export class ClaimRun {
     this.#deps = deps;
   }
 
+  /** Claims that write and load now. */
+  get loading(): number {
+    return this.#loading;
+  }
+
   async run(
     entry: LedgerEntry,
     request: ClaimRequest,

@@ -185,7 +185,9 @@ export class ClaimService {
   #abandon(entry: LedgerEntry): void {
     if (entry.claim.state === 'queued') entry.cancel.abort();
     this.#deps.clock.after(ABANDON_GRACE_MS, () => {
-      if (entry.waiting > 0 || entry.isAnswered) return;
+      // by now the id may be that of another attempt
+      const isOver = this.#deps.ledger.get(entry.namespace, entry.claimId) !== entry;
+      if (isOver || entry.waiting > 0 || entry.isAnswered) return;
       this.release(entry.namespace, entry.claimId).catch(() => undefined);
     });
   }

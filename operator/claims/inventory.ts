@@ -31,7 +31,7 @@ export interface InventoryDeps {
  * index that claims pick from, and hands each pod that becomes standby to the claim whose turn it is.
  */
 export class Inventory {
-  readonly index = new StandbyIndex();
+  readonly index: StandbyIndex;
   readonly refill = new RefillMeter();
   readonly #deps: InventoryDeps;
   readonly #queues = new Map<string, ClaimQueue<Candidate>>();
@@ -40,6 +40,7 @@ export class Inventory {
 
   constructor(deps: InventoryDeps) {
     this.#deps = deps;
+    this.index = new StandbyIndex((uid) => deps.pods.getByUid(uid) !== undefined);
     deps.nodes.onChange((uid) => this.#consider(uid));
     deps.pods.onChange((before, after) => {
       const pod = after ?? before;

@@ -19,6 +19,11 @@ export class StandbyIndex {
   readonly #poolOf = new Map<PodUid, string>();
   readonly #reserved = new Set<PodUid>();
   readonly #retired = new Set<PodUid>();
+  readonly #exists: (uid: PodUid) => boolean;
+
+  constructor(exists: (uid: PodUid) => boolean = () => true) {
+    this.#exists = exists;
+  }
 
   /** True when the pod was not there before: a claim that waits may have it. */
   offer(pool: string, candidate: Candidate): boolean {
@@ -62,7 +67,8 @@ export class StandbyIndex {
   retire(uid: PodUid): void {
     this.#withdraw(uid);
     this.#reserved.delete(uid);
-    this.#retired.add(uid);
+    // of a pod that is gone already nobody would say again that it may be forgotten
+    if (this.#exists(uid)) this.#retired.add(uid);
   }
 
   /** The pod object is gone for good. */

@@ -47,6 +47,7 @@ export class InstanceKeeper {
   readonly #deps: InstanceKeeperDeps;
   /** Resolves the outcome of claims that were taken over. */
   readonly #recovering = new Map<string, PromiseWithResolvers<Claim>>();
+  #recoveringSinceUnixMs: number | undefined;
 
   constructor(deps: InstanceKeeperDeps) {
     this.#deps = deps;
@@ -57,6 +58,7 @@ export class InstanceKeeper {
 
   /** Before claims are served: every claim that a pod carries is known again, so that its retry finds it. */
   adoptAll(term: number): void {
+    this.#recoveringSinceUnixMs = this.#deps.clock.now();
     const claimed = this.#deps.pods.list().filter((pod) => isClaimed(pod) && !isTerminating(pod));
     // if a crash left two pods for one claim, the one that was loaded is the instance
     claimed.sort((a, b) => Number(this.#isLoaded(b)) - Number(this.#isLoaded(a)));
@@ -138,6 +140,7 @@ export class InstanceKeeper {
       ttlSeconds: entry?.ttlSeconds ?? record?.ttlSeconds ?? 0,
       idleTimeoutSeconds: entry?.idleTimeoutSeconds ?? record?.idleTimeoutSeconds ?? 0,
       idleUntilUnixMs,
+      recoveringSinceUnixMs: this.#recoveringSinceUnixMs,
       nowUnixMs: this.#deps.clock.now(),
     };
   }

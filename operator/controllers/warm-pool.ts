@@ -13,7 +13,6 @@ import {
   isOwnedBy,
   isStandbyLabelled,
   isTerminating,
- 
   templateHashOf,
   type StoredPod,
 } from '../core/pod-view.ts';

@@ -16,6 +16,8 @@ export interface InstanceFacts {
   ttlSeconds: number;
   idleTimeoutSeconds: number;
   idleUntilUnixMs: number | undefined;
+  /** When this process began to take claims over. */
+  recoveringSinceUnixMs?: number | undefined;
   nowUnixMs: number;
 }
 
@@ -46,7 +48,7 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
     case 'none':
       return { kind: 'lost', message: 'no claim has it' };
     case 'recovering':
-      return judgeRecovering(record, report, nowUnixMs);
+      return judgeRecovering(record, report, facts.recoveringSinceUnixMs ?? 0, nowUnixMs);
     case 'idle':
       return remaining(
         [{ untilUnixMs: facts.idleUntilUnixMs, message: 'nobody wanted it while it was kept warm' }],
@@ -66,7 +68,12 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
   }
 }
 
-function judgeRecovering(record: ClaimRecord, report: PodReport | undefined, nowUnixMs: number): Verdict {
+function judgeRecovering(
+  record: ClaimRecord,
+  report: PodReport | undefined,
+  sinceUnixMs: number,
+  nowUnixMs: number,
+): Verdict {
   const isServing = report?.state === 'ready' || report?.state === 'busy';
   if (report !== undefined && isServing) {
     if (report.claimId === record.loadedAs && report.address !== undefined) return { kind: 'recovered', report };
@@ -74,7 +81,8 @@ function judgeRecovering(record: ClaimRecord, report: PodReport | undefined, now
   }
   // nobody is left who would load it
   if (report?.state === 'standby') return { kind: 'lost', message: 'it was claimed but never loaded' };
-  const leftMs = record.loadDeadlineUnixMs + NODE_GRACE_MS - nowUnixMs;
+  // an instance of long ago is given the same time to be heard of as one whose load is under way
+  const leftMs = Math.max(record.loadDeadlineUnixMs, sinceUnixMs) + NODE_GRACE_MS - nowUnixMs;
   if (leftMs <= 0) return { kind: 'lost', message: 'its node did not confirm that it was loaded' };
   return { kind: 'keep', checkAfterMs: leftMs };
 }

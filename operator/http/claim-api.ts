@@ -9,7 +9,6 @@ import {
   type Claim,
   type PoolSummary,
 } from '@warmpool/protocol/claim-api.ts';
-import { ClaimError } from '../errors.ts';
 import Fastify, {
   LogController,
   type FastifyBaseLogger,
@@ -19,7 +18,7 @@ import Fastify, {
 } from 'fastify';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
-import { claimError } from '../errors.ts';
+import { ClaimError, claimError } from '../errors.ts';
 import { streamClaims } from './claim-events.ts';
 import { answerErrors, parse } from './errors.ts';
 
@@ -46,6 +45,10 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
     return503OnClosing: false,
   });
   answerErrors(app);
+  app.removeContentTypeParser('text/plain');
+  // a watch is never idle: nothing else would end it, and the server could not close
+  const closing = new AbortController();
+  app.addHook('preClose', () => Promise.resolve(closing.abort()));
 
   app.post('/v1/pools/:namespace/:pool/claims', async (request, reply) => {
     const { namespace, pool } = parse(poolParamsSchema, request.params, 'path');
@@ -60,7 +63,7 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
   app.get('/v1/pools/:namespace/:pool/claims', async (request, reply) => {
     const { namespace, pool } = parse(poolParamsSchema, request.params, 'path');
     const query = parse(listClaimsQuerySchema, request.query, 'query');
-    if (query.watch === 'true') return streamClaims(deps.queries, { namespace, pool }, request, reply);
+    if (query.watch === 'true') return streamClaims(deps.queries, { namespace, pool }, request, reply, closing.signal);
     return deps.queries.list(namespace, pool, query.limit, query.continue);
   });
 

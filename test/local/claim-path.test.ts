@@ -1,6 +1,7 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { request } from 'undici';
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { claimFor } from '@warmpool/local/claim-client.ts';
 import { machineConfig } from '@warmpool/local/config.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
@@ -26,6 +27,7 @@ beforeAll(async () => {
   const folders = { functionsDir: FUNCTIONS, cacheDir, storeDir: world.storeDir };
   ({ packed } = await packFunctions(folders, { runtimes: await findRuntimes(), env: hostEnv }));
 });
+afterEach(() => world.releaseAll());
 afterAll(() => world.stop());
 
 function example(name: string): PackedFunction {
@@ -35,12 +37,6 @@ function example(name: string): PackedFunction {
 }
 
 const acts = nodejsFixtures.acts;
-async function invoke(url: string, event: unknown, requestId: string): Promise<{ status: number; body: unknown }> {
-  const headers = { 'content-type': 'application/json', 'x-request-id': requestId };
-  const answer = await request(url, { method: 'POST', headers, body: JSON.stringify(event) });
-  return { status: answer.statusCode, body: await answer.body.json() };
-}
-
 describe('an example function', () => {
   it.each([...NODE_EXAMPLES, ...PYTHON_EXAMPLES])('is claimed, answers, and is released: %s', async (name) => {
     const fn = example(name);
@@ -72,8 +68,6 @@ describe('claims', () => {
     expect(answers.map(({ status }) => status)).toEqual(Array.from({ length: 50 }, () => 201));
     for (const { body } of answers) expect(body).toEqual(answers[0]?.body);
     expect(world.local.operator.queries.pools().find(({ name }) => name === 'nodejs')?.claimedReplicas).toBe(1);
-    await world.client.release('default', claim.claimId);
-    await world.untilFull();
   });
 
   it('that come in a burst as large as the pool get a pod each, and the pool is full again afterwards', async () => {
@@ -85,13 +79,11 @@ describe('claims', () => {
     expect(new Set(answers.map(({ pod }) => pod?.uid)).size).toBe(20);
     expect(new Set(answers.map(({ address }) => address?.port)).size).toBe(20);
     const replies = await Promise.all(
-      answers.map(({ address }, i) => invoke(address?.url ?? '', { act: 'env' }, `burst-${i}`)),
+      answers.map(({ address }, i) => world.invoke(address?.url, { act: 'env' }, `burst-${i}`)),
     );
     expect(replies.map(({ body }) => (body as Record<string, string>)['NUMBER'])).toEqual(
       claims.map((_, i) => String(i)),
     );
-    await Promise.all(claims.map(({ claimId }) => world.client.release('default', claimId)));
-    await world.untilFull();
   });
 
   it('of the same function and tenant get an instance that was released to be kept warm, and nobody else does', async () => {
@@ -109,9 +101,7 @@ describe('claims', () => {
     }
     const again = await world.client.claim('default', 'nodejs', claimOf('warm-4'));
     expect(again).toMatchObject({ source: 'reused', pod: { uid: first.pod?.uid }, address: first.address });
-    expect(await invoke(again.address?.url ?? '', { act: 'echo' }, 'warm')).toMatchObject({ status: 200 });
-    await world.client.release('default', 'warm-4');
-    await world.untilFull();
+    expect(await world.invoke(again.address?.url, { act: 'echo' }, 'warm')).toMatchObject({ status: 200 });
   });
 });
 
@@ -119,7 +109,7 @@ describe('an instance', () => {
   it('shows what one request printed, by its id, and not what others did', async () => {
     const claim = world.claimFor(acts.files, { handler: acts.handler });
     const { address } = await world.client.claim('default', 'nodejs', claim);
-    for (const id of ['one', 'two']) await invoke(address?.url ?? '', { act: 'log', text: `said by ${id}` }, id);
+    for (const id of ['one', 'two']) await world.invoke(address?.url, { act: 'log', text: `said by ${id}` }, id);
     await vi.waitFor(async () => {
       const logs = await world.call('GET', `/v1/claims/default/${claim.claimId}/logs?requestId=two`);
       expect(logs).toMatchObject({
@@ -134,14 +124,13 @@ describe('an instance', () => {
     }, 3000);
     const all = await world.call('GET', `/v1/claims/default/${claim.claimId}/logs`);
     expect(JSON.stringify(all.body)).toContain('said by one');
-    await world.client.release('default', claim.claimId);
   });
 
   it('has one request killed that waits, goes on serving, and says so to the one that called', async () => {
     const claim = world.claimFor(acts.files, { handler: acts.handler });
     const { address } = await world.client.claim('default', 'nodejs', claim);
-    const url = address?.url ?? '';
-    const waiting = invoke(url, { act: 'wait', ms: 60_000 }, 'long');
+    const url = address?.url;
+    const waiting = world.invoke(url, { act: 'wait', ms: 60_000 }, 'long');
     const killRoute = `/v1/claims/default/${claim.claimId}/kill`;
     await vi.waitFor(async () => {
       expect((await world.call('POST', killRoute, { requestId: 'long', reason: 'too long' })).status).toBe(202);
@@ -150,23 +139,25 @@ describe('an instance', () => {
       status: 502,
       body: { code: 'RequestKilled', message: expect.stringContaining('too long') as string },
     });
-    expect(await invoke(url, { act: 'nothing' }, 'next')).toMatchObject({ status: 200 });
+    expect(await world.invoke(url, { act: 'nothing' }, 'next')).toMatchObject({ status: 204 });
     expect(await world.call('POST', killRoute, { requestId: 'never-seen' })).toMatchObject({
       status: 404,
       body: { message: expect.stringContaining('never-seen') as string },
     });
-    await world.client.release('default', claim.claimId);
   });
 
   it('that is stuck in a loop dies of a forced kill, and its claim says that it was lost', async () => {
     const claim = world.claimFor(acts.files, { handler: acts.handler });
     const { address, pod } = await world.client.claim('default', 'nodejs', claim);
     const pid = world.pidOf(pod?.uid ?? '');
-    const looping = invoke(address?.url ?? '', { act: 'spin' }, 'loop').catch((error: unknown) => error);
+    // what answers while the main thread is busy starts a moment after the instance is ready
+    const watchdog = path.join(world.local.runDir, 'pods', pod?.uid ?? '', 'watchdog.sock');
+    await vi.waitFor(() => expect(existsSync(watchdog)).toBe(true), 3000);
+    const looping = world.invoke(address?.url, { act: 'spin' }, 'loop').catch((error: unknown) => error);
     const kill = { requestId: 'loop', mode: 'force', graceMs: 0 };
     await vi.waitFor(async () => {
-      const { status } = await world.call('POST', `/v1/claims/default/${claim.claimId}/kill`, kill);
-      expect(status).toBe(202);
+      const answer = await world.call('POST', `/v1/claims/default/${claim.claimId}/kill`, kill);
+      expect(answer).toMatchObject({ status: 202 });
     }, 5000);
     await looping;
     await vi.waitFor(() => expect(world.processes().map((each) => each.pid)).not.toContain(pid), 5000);
@@ -176,7 +167,6 @@ describe('an instance', () => {
         error: { code: 'InstanceLost', message: expect.stringContaining(claim.claimId) as string },
       });
     }, 5000);
-    await world.untilFull();
   });
 });
 
@@ -194,8 +184,7 @@ describe('a WarmPoolClaim object', () => {
     });
     const read = (): WarmPoolClaim | undefined =>
       world.local.cluster.snapshot(WARM_POOL_CLAIMS).find(({ metadata }) => metadata.name === 'declared') as
-        | WarmPoolClaim
-        | undefined;
+        WarmPoolClaim | undefined;
     await vi.waitFor(() => expect(read()?.status).toMatchObject({ phase: 'Ready' }), 5000);
     expect(read()?.status?.conditions).toContainEqual(expect.objectContaining({ type: 'Ready', status: 'True' }));
     const url = /http:\/\/[^"]+/.exec(JSON.stringify(read()?.status))?.[0] ?? '';
@@ -216,7 +205,6 @@ describe('code from elsewhere', () => {
     const answer = await world.tryClaim('nodejs', world.claimOf({ url, digest, format: 'tar' }));
     expect(answer).toMatchObject({ status: 403, body: { statusCode: 403, code: 'SourceNotAllowed' } });
     expect((answer.body as { message: string }).message).toMatch(/is not allowed: \S+/);
-    await world.untilFull();
   });
 });
 

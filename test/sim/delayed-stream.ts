@@ -20,6 +20,8 @@ export class DelayedStream<T> implements AsyncIterable<T> {
   #lastDueMs = 0;
   #isTimerSet = false;
   #isOver = false;
+  /** The reader may not know it yet. */
+  #isBroken = false;
   #waiting: PromiseWithResolvers<IteratorResult<T>> | undefined;
 
   constructor(deps: DelayedStreamDeps, signal: AbortSignal) {
@@ -46,6 +48,8 @@ export class DelayedStream<T> implements AsyncIterable<T> {
 
   /** The connection breaks: what is on its way is lost. */
   break(error: Error): void {
+    if (this.#isBroken) return;
+    this.#isBroken = true;
     this.#onWay = [];
     this.#deps.gate.deliver(() => this.#arrive({ end: error }));
   }
@@ -74,7 +78,7 @@ export class DelayedStream<T> implements AsyncIterable<T> {
   }
 
   #send(step: Step<T>): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#isBroken) return;
     const { clock, lagMs } = this.#deps;
     this.#lastDueMs = Math.max(this.#lastDueMs, clock.monotonic() + lagMs());
     this.#onWay.push({ dueMs: this.#lastDueMs, step });

@@ -1,4 +1,4 @@
-import type { NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
+import type { NodeEvent, PodReport } from '@warmpool/protocol/host-agent-api.ts';
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
 import { HostAgentError, type HostAgentClient } from '@warmpool/operator/claims/host-agent-client.ts';
 import type { Actor } from './actor.ts';
@@ -87,8 +87,15 @@ export class HostAgentLink implements HostAgentClient {
   }
 
   #asReported(event: NodeEvent): NodeEvent {
-    if (this.#deps.sabotage.reportsAlwaysStandby !== true || event.type !== 'POD') return event;
-    return { type: 'POD', pod: { ...event.pod, state: 'standby' } };
+    if (event.type === 'POD') return { ...event, pod: this.#asSaid(event.pod) };
+    if (event.type === 'SNAPSHOT') return { ...event, pods: event.pods.map((pod) => this.#asSaid(pod)) };
+    return event;
+  }
+
+  #asSaid(pod: PodReport): PodReport {
+    const { hidesDeaths } = this.#deps.sabotage;
+    const isDead = pod.state === 'failed' || pod.state === 'terminated';
+    return hidesDeaths === true && isDead ? { ...pod, state: pod.claimId === undefined ? 'standby' : 'ready' } : pod;
   }
 
   #agent(node: string): SimHostAgent {

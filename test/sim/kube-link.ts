@@ -1,3 +1,4 @@
+import { LABEL_STATE } from '@warmpool/protocol/names.ts';
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
 import {
   KubeError,
@@ -107,6 +108,11 @@ export class KubeLink implements KubeClient {
     else stream.stall(random.pick([2_000, 9_000, 25_000]));
   }
 
+  #isHidden(resource: Resource, event: WatchEvent<KubeObject>): boolean {
+    if (this.#sabotage.hidesStandbyPods !== true || resource.plural !== 'pods') return false;
+    return event.type !== 'BOOKMARK' && event.object.metadata.labels?.[LABEL_STATE] === 'standby';
+  }
+
   #sabotaged(patch: object | readonly JsonPatchOperation[]): object {
     if (this.#sabotage.stripsTests !== true || !Array.isArray(patch)) return patch;
     return (patch as JsonPatchOperation[]).filter(({ op, path }) => op !== 'test' || path === '/metadata/uid');
@@ -119,9 +125,7 @@ export class KubeLink implements KubeClient {
   ): Promise<void> {
     try {
       for await (const event of events) {
-        const isHidden =
-          this.#sabotage.hidesAddedPods === true && resource.plural === 'pods' && event.type === 'ADDED';
-        if (!isHidden) stream.push(event);
+        if (!this.#isHidden(resource, event)) stream.push(event);
       }
       stream.end();
     } catch (error) {

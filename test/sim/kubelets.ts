@@ -9,6 +9,7 @@ import type { Faults } from './faults.ts';
 import type { Prng } from './prng.ts';
 import type { Profile } from './profile.ts';
 import type { RuntimeProcess } from './runtime-process.ts';
+import type { Sabotage } from './sabotage.ts';
 import type { SimNode } from './sim-node.ts';
 
 export interface KubeletsDeps {
@@ -19,6 +20,7 @@ export interface KubeletsDeps {
   cluster: MemoryCluster;
   actor: Actor;
   nodes: readonly SimNode[];
+  sabotage: Sabotage;
   onBoot(process: RuntimeProcess, node: SimNode): void;
 }
 
@@ -67,13 +69,12 @@ export class Kubelets {
   }
 
   /** The machine is gone; after a while its pods are removed by force, as the pod garbage collector does. */
-  loseNode(node: SimNode, removeAfterMs: number, backAfterMs: number): void {
+  loseNode(node: SimNode, removeAfterMs: number): void {
     const lost = this.#pods().filter((pod) => pod.spec.nodeName === node.name);
     node.losePower();
     this.#deps.clock.after(removeAfterMs, () => {
       for (const { metadata } of lost) this.#remove(metadata.namespace ?? '', metadata.name, metadata.uid);
     });
-    this.#deps.clock.after(backAfterMs, () => node.rejoin());
   }
 
   #someProcess(): { node: SimNode; process: RuntimeProcess } | undefined {
@@ -139,6 +140,7 @@ export class Kubelets {
   }
 
   #writeFailed(uid: PodUid): void {
+    if (this.#deps.sabotage.hidesDeaths === true) return;
     this.#writeStatus(uid, (pod) => ({ ...pod.status, phase: 'Failed', reason: 'Error' }));
   }
 

@@ -28,6 +28,8 @@ import { drawClients, plainClient } from './workload.ts';
 export interface WorldOptions {
   seed: number;
   sabotage?: Sabotage;
+  /** Look at these invariants only; default all. */
+  invariants?: readonly InvariantName[];
   print?: (line: string) => void;
 }
 
@@ -50,6 +52,7 @@ export class World {
   readonly clock = new VirtualClock();
   readonly trace: Trace;
   readonly #seed: number;
+  readonly #watched: readonly InvariantName[] | undefined;
   readonly #random: Prng;
   readonly #profile: Profile;
   readonly #faults: Faults;
@@ -75,9 +78,10 @@ export class World {
   #evidence: string[] = [];
   #lastWrite: { atMs: number; what: string } = { atMs: 0, what: '' };
 
-  constructor({ seed, sabotage = {}, print }: WorldOptions) {
+  constructor({ seed, sabotage = {}, invariants, print }: WorldOptions) {
     const { clock } = this;
     this.#seed = seed;
+    this.#watched = invariants;
     const random = (this.#random = new Prng(`world ${seed}`));
     const profile = (this.#profile = drawProfile(random));
     const actor = this.#actor;
@@ -122,7 +126,7 @@ export class World {
     };
     this.#observeCluster();
     this.#kubelets = new Kubelets({
-      ...{ clock, random: new Prng(`kubelets ${seed}`), faults, profile, cluster, actor, nodes: this.#nodes },
+      ...{ clock, random: new Prng(`kubelets ${seed}`), faults, profile, cluster, actor, sabotage, nodes: this.#nodes },
       onBoot: (process, node) => {
         trace.add(node.name, `${this.#podName(process.podUid)} is standby, epoch ${process.epoch}`);
         truth.booted(process, node);
@@ -176,8 +180,10 @@ export class World {
     const limitMs = this.clock.monotonic() + SETTLE_LIMIT_MS;
     let words = unsettled(this.#view);
     while (words.length > 0) {
-      if (this.clock.monotonic() > limitMs)
+      if (this.clock.monotonic() > limitMs) {
         this.#violate('liveness', `${SETTLE_LIMIT_MS / 1000} s ${when}: ${words.join('; ')}`);
+        return;
+      }
       await this.#pass(SWEEP_MS);
       words = unsettled(this.#view);
     }
@@ -240,11 +246,14 @@ export class World {
     if (this.#random.chance(0.5)) {
       this.trace.add(node.name, `CUT OFF for ${awayMs} ms`);
       node.cutOff();
-      this.clock.after(awayMs, () => node.rejoin());
     } else {
       this.trace.add(node.name, `LOSES POWER for ${awayMs} ms`);
-      this.#kubelets.loseNode(node, this.#random.int(1_000, 20_000), awayMs);
+      this.#kubelets.loseNode(node, this.#random.int(1_000, 20_000));
     }
+    this.clock.after(awayMs, () => {
+      node.rejoin();
+      for (const replica of this.#replicas) replica.breakStreams(node.name);
+    });
   }
 
   #stopReplica(replica: Replica): void {
@@ -270,6 +279,7 @@ export class World {
   }
 
   async #pass(durationMs: number): Promise<void> {
+    if (this.#violation !== undefined) throw this.#violation;
     const endMs = this.clock.monotonic() + durationMs;
     while (this.clock.monotonic() < endMs) {
       await this.clock.advance(Math.min(SWEEP_MS, endMs - this.clock.monotonic()));
@@ -302,7 +312,7 @@ export class World {
   }
 
   #violate(invariant: InvariantName, words: string): void {
-    if (this.#violation !== undefined) return;
+    if (this.#violation !== undefined || this.#watched?.includes(invariant) === false) return;
     this.#violation = new Violation(invariant, words);
     this.trace.add('world', `VIOLATED ${this.#violation.message}`);
     this.#evidence = this.trace.last(SHOWN_LINES);

@@ -78,6 +78,25 @@ export class LocalWorld {
     );
   }
 
+  /** Ends every instance that a test left, so that one failure does not become many. */
+  async releaseAll(): Promise<void> {
+    const { operator } = this.local;
+    const claims = operator.queries
+      .pools()
+      .flatMap((pool) => operator.queries.list(pool.namespace, pool.name, 1000, undefined).items);
+    const open = claims.filter(({ state }) => state !== 'released' && state !== 'failed');
+    await Promise.all(open.map(({ namespace, claimId }) => this.client.release(namespace, claimId)));
+    await this.untilFull();
+  }
+
+  /** POSTs an event to an instance. */
+  async invoke(url: string | undefined, event: unknown, requestId: string): Promise<{ status: number; body: unknown }> {
+    const headers = { 'content-type': 'application/json', 'x-request-id': requestId };
+    const answer = await request(url ?? '', { method: 'POST', headers, body: JSON.stringify(event) });
+    const text = await answer.body.text();
+    return { status: answer.statusCode, body: text === '' ? undefined : JSON.parse(text) };
+  }
+
   async call(method: 'GET' | 'POST' | 'DELETE', route: string, body?: unknown): Promise<Answer> {
     const answer = await request(`${this.local.url}${route}`, {
       method,

@@ -24,9 +24,7 @@ export function processesOf(runDir: string): RunProcess[] {
 /** The process that a pod was started as. */
 export function podProcess(runDir: string, podUid: string): RunProcess | undefined {
   const socket = `WARMPOOL_SOCKET=${runDir}/pods/${podUid}/`;
-  return processesOf(runDir).find(
-    ({ pid }) => readProcFile(pid, 'environ').includes(socket) && groupOf(pid) === pid,
-  );
+  return processesOf(runDir).find(({ pid }) => readProcFile(pid, 'environ').includes(socket) && groupOf(pid) === pid);
 }
 
 /** The processes of a pod: its own and those that it started. */

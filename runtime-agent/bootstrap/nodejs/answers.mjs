@@ -46,7 +46,7 @@ export function readBody(request, limitBytes) {
       if (sizeBytes > limitBytes) return refuse();
       chunks.push(chunk);
     });
-    request.once('end', () => resolve(chunks.length === 1 ? /** @type {Buffer} */ (chunks[0]) : Buffer.concat(chunks)));
+    request.once('end', () => resolve(Buffer.concat(chunks)));
     request.once('error', reject);
     request.once('close', () =>
       reject(new AgentError('BadRequest', 'the connection closed before the body was complete')),

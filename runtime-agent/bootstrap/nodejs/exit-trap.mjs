@@ -1,3 +1,9 @@
+/** `process.exit` calls `process.reallyExit`, and some code calls that directly. */
+const hooks =
+  /** @type {{ exit: (code?: number | string | null) => never, reallyExit: (code?: number | string | null) => never }} */ (
+    /** @type {unknown} */ (process)
+  );
+
 /** Thrown out of `process.exit` to stop the code that called it. */
 export class ExitCalled extends Error {
   /** @param {number} exitCode */
@@ -12,8 +18,8 @@ export class ExitCalled extends Error {
  * caller of a load or a request gets an answer first.
  */
 export class ExitTrap {
-  #exit = process.exit;
-  #reallyExit = process.reallyExit;
+  #exit = hooks.exit;
+  #reallyExit = hooks.reallyExit;
   /** @type {(thrown: unknown) => void} */
   #onUncaught;
 
@@ -29,26 +35,26 @@ export class ExitTrap {
   }
 
   install() {
-    /** @type {typeof process.exit} */
+    /** @type {typeof hooks.exit} */
     const trapped = (code) => {
       const call = new ExitCalled(Number(code ?? process.exitCode ?? 0));
       this.onExit(call);
       throw call;
     };
-    process.exit = trapped;
-    process.reallyExit = trapped;
+    hooks.exit = trapped;
+    hooks.reallyExit = trapped;
     process.on('uncaughtException', this.#onUncaught);
   }
 
   uninstall() {
-    process.exit = this.#exit;
-    process.reallyExit = this.#reallyExit;
+    hooks.exit = this.#exit;
+    hooks.reallyExit = this.#reallyExit;
     process.off('uncaughtException', this.#onUncaught);
   }
 
   /** Ends the process for real. @param {number} code */
   endProcess(code) {
     this.uninstall();
-    process.exit(code);
+    hooks.exit(code);
   }
 }

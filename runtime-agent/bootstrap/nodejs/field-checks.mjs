@@ -11,7 +11,7 @@ const dnsLabel = {
   pattern: /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/,
   rule: 'must be 1 to 63 lower-case letters, digits or "-", starting and ending with a letter or digit',
 };
-/** @type {Record<string, Shape>} */
+/** @satisfies {Record<string, Shape>} */
 export const SHAPES = {
   dnsLabel,
   digest: {

@@ -1,4 +1,4 @@
-import { channel, tracingChannel } from 'node:diagnostics_channel';
+import { channel } from 'node:diagnostics_channel';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -34,17 +34,14 @@ export class HttpApp {
    */
   listening(host, port) {
     return new Promise((resolve) => {
-      const listen = tracingChannel('net.server.listen');
-      const subscribers = {
-        asyncEnd: (/** @type {unknown} */ message) => {
-          const address = /** @type {{ server: Server }} */ (message).server.address();
-          if (address === null) return;
-          if (typeof address === 'object' && address.port === port && isReachable(address, host)) resolve();
-          else this.listensElsewhere.push(typeof address === 'string' ? address : inWords(address));
-        },
+      const onListen = (/** @type {unknown} */ message) => {
+        const address = /** @type {{ server: Server }} */ (message).server.address();
+        if (address === null) return;
+        if (typeof address === 'object' && address.port === port && isReachable(address, host)) resolve();
+        else this.listensElsewhere.push(typeof address === 'string' ? address : inWords(address));
       };
-      // typed as needing every subscriber, but takes any of them
-      listen.subscribe(/** @type {never} */ (subscribers));
+      const listened = channel('tracing:net.server.listen:asyncEnd');
+      listened.subscribe(onListen);
       // a child process or a worker thread of the app may be what listens
       const poll = setInterval(() => {
         const socket = net.connect({ host, port }, () => {
@@ -55,7 +52,7 @@ export class HttpApp {
       }, POLL_MS).unref();
       this.#stop.push(() => {
         clearInterval(poll);
-        listen.unsubscribe(/** @type {never} */ (subscribers));
+        listened.unsubscribe(onListen);
       });
     });
   }

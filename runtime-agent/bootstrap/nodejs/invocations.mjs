@@ -3,6 +3,7 @@ import { AgentError } from './errors.mjs';
 import { encodeResult } from './event-codec.mjs';
 import { RequestLog } from './request-log.mjs';
 import { describeUserError } from './user-error.mjs';
+import { WaitingLine } from './waiting-line.mjs';
 
 /**
  * @import { LoadRequest } from '@warmpool/protocol/runtime-agent-api.ts'
@@ -11,12 +12,9 @@ import { describeUserError } from './user-error.mjs';
  * @import { TerminationReason } from './termination.mjs'
  */
 
-const WAITING_REQUESTS = 100;
-const WAITING_BYTES = 64 * 1024 * 1024;
-const RETRY_AFTER_SECONDS = 1;
-
 /** @typedef {{ method: string, path: string, query: Record<string, string>, headers: Record<string, unknown> }} HttpFacts */
 /** @typedef {{ id: string, event: unknown, sizeBytes: number, callerDeadlineUnixMs: number, http: HttpFacts }} Call */
+/** @typedef {{ handler: (event: unknown, context: unknown) => unknown, load: LoadRequest }} Bound */
 /** @typedef {{ result: EncodedResult, queueMs: number, handlerMs: number }} Outcome */
 /**
  * @typedef {object} Active a request that is queued or running
@@ -25,7 +23,7 @@ const RETRY_AFTER_SECONDS = 1;
  * @property {AbortController} cancellation
  * @property {number} arrivedAt
  * @property {number} startedAt
- * @property {NodeJS.Timeout | undefined} timer
+ * @property {() => void} cancelTimer
  * @property {boolean} isKilled
  * @property {(outcome: Outcome) => void} resolve
  * @property {(error: AgentError) => void} reject
@@ -48,10 +46,8 @@ export class Invocations {
   idleSinceUnixMs;
   /** @type {Active | undefined} */
   #running;
-  /** @type {Active[]} */
-  #queue = [];
-  #queuedBytes = 0;
-  /** @type {{ handler: (event: unknown, context: unknown) => unknown, load: LoadRequest } | undefined} */
+  #waiting = new WaitingLine();
+  /** @type {Bound | undefined} */
   #bound;
   /** @type {(() => void)[]} */
   #onIdle = [];
@@ -63,7 +59,7 @@ export class Invocations {
   }
 
   get inFlight() {
-    return this.#queue.length + (this.#running === undefined ? 0 : 1);
+    return this.#waiting.length + (this.#running === undefined ? 0 : 1);
   }
 
   /** @param {(event: unknown, context: unknown) => unknown} handler @param {LoadRequest} load */
@@ -79,10 +75,7 @@ export class Invocations {
     if (this.#bound === undefined || !lifecycle.isServing()) {
       throw new AgentError('NotLoaded', 'no function with a handler is loaded in this process');
     }
-    if (this.#queue.length >= WAITING_REQUESTS || this.#queuedBytes > WAITING_BYTES) {
-      const words = `${this.#queue.length} requests are already waiting for this instance`;
-      throw new AgentError('QueueFull', words, { retryAfterSeconds: RETRY_AFTER_SECONDS });
-    }
+    this.#waiting.checkRoom();
     if (this.#active(requestId) !== undefined) {
       throw new AgentError('RequestIdInUse', `a request with the id ${requestId} is under way`);
     }
@@ -100,16 +93,15 @@ export class Invocations {
       cancellation: new AbortController(),
       arrivedAt: performance.now(),
       startedAt: 0,
-      timer: undefined,
+      cancelTimer: () => {},
       isKilled: false,
       resolve,
       reject,
     };
     if (isFirst) this.#start(active);
     else {
-      active.timer = setTimeout(() => this.#expire(active), this.#remainingMs(call));
-      this.#queue.push(active);
-      this.#queuedBytes += call.sizeBytes;
+      active.cancelTimer = after(this.#remainingMs(call), () => this.#expire(active));
+      this.#waiting.join(active);
       this.#deps.lifecycle.touch();
     }
     return promise;
@@ -129,7 +121,7 @@ export class Invocations {
     const words = `the request was killed${reason === '' ? '' : `: ${reason}`}`;
     const error = new AgentError('RequestKilled', words);
     if (active !== this.#running) {
-      this.#dequeue(active);
+      this.#waiting.leave(active);
       this.#settle(active, 'cancelled', error);
       return { isUnderWay: true, state: 'cancelled' };
     }
@@ -150,7 +142,10 @@ export class Invocations {
     const running = this.#running;
     if (running !== undefined)
       this.#settle(running, 'failed', new AgentError('UserError', message, { phase: 'invoke' }));
-    for (const waiting of this.#queue.splice(0)) this.#settle(waiting, 'lost', endingError());
+    for (let first = this.#waiting.first; first !== undefined; first = this.#waiting.first) {
+      this.#waiting.leave(first);
+      this.#settle(first, 'lost', endingError());
+    }
   }
 
   /** @returns {string | undefined} */
@@ -168,8 +163,8 @@ export class Invocations {
   #start(active) {
     const { call, record } = active;
     const { capture, guard, lifecycle, watchdog } = this.#deps;
-    const { handler, load } = /** @type {NonNullable<typeof this.#bound>} */ (this.#bound);
-    clearTimeout(active.timer);
+    const { handler, load } = /** @type {Bound} */ (this.#bound);
+    active.cancelTimer();
     this.#running = active;
     const remainingMs = this.#remainingMs(call);
     if (remainingMs === 0) return this.#settle(active, 'timed_out', lateError());
@@ -178,7 +173,7 @@ export class Invocations {
     if (lifecycle.isServing()) lifecycle.moveTo('busy');
     else lifecycle.touch();
     const deadlineUnixMs = Date.now() + remainingMs;
-    active.timer = setTimeout(() => this.#timeOut(active), remainingMs);
+    active.cancelTimer = after(remainingMs, () => this.#timeOut(active));
     watchdog.watch(call.id, deadlineUnixMs);
     const context = {
       requestId: call.id,
@@ -193,16 +188,10 @@ export class Invocations {
     const run = () => capture.run(call.id, () => handler(call.event, context));
     try {
       const returned = watchdog.isUp ? run() : guard.run(run, remainingMs);
-      if (returned instanceof Promise)
-        returned.then(
-          (value) => this.#succeed(active, value),
-          (error) => this.#fail(active, error),
-        );
-      else
-        Promise.resolve(returned).then(
-          (value) => this.#succeed(active, value),
-          (error) => this.#fail(active, error),
-        );
+      Promise.resolve(returned).then(
+        (value) => this.#succeed(active, value),
+        (error) => this.#fail(active, error),
+      );
     } catch (error) {
       if (error instanceof BlockedError) this.#timeOut(active);
       else this.#fail(active, error);
@@ -248,7 +237,7 @@ export class Invocations {
 
   /** @param {Active} active */
   #expire(active) {
-    this.#dequeue(active);
+    this.#waiting.leave(active);
     this.#settle(active, 'timed_out', lateError());
   }
 
@@ -256,7 +245,7 @@ export class Invocations {
   #settle(active, state, outcome) {
     const { lifecycle, logs, watchdog } = this.#deps;
     const { record, call } = active;
-    clearTimeout(active.timer);
+    active.cancelTimer();
     record.state = state;
     record.endedAtUnixMs = Date.now();
     if (outcome instanceof AgentError) {
@@ -270,9 +259,9 @@ export class Invocations {
     this.executions++;
     this.idleSinceUnixMs = Date.now();
     watchdog.clear();
-    const next = lifecycle.state === 'failed' ? undefined : this.#queue[0];
+    const next = lifecycle.state === 'failed' ? undefined : this.#waiting.first;
     if (next !== undefined) {
-      this.#dequeue(next);
+      this.#waiting.leave(next);
       // a turn of the event loop between two requests, so that answers leave and kills come in
       this.#running = next;
       setImmediate(() => (this.#running === next ? this.#start(next) : undefined));
@@ -285,16 +274,10 @@ export class Invocations {
     for (const tell of this.#onIdle.splice(0)) tell();
   }
 
-  /** @param {Active} active */
-  #dequeue(active) {
-    this.#queue.splice(this.#queue.indexOf(active), 1);
-    this.#queuedBytes -= active.call.sizeBytes;
-  }
-
   /** @param {string} requestId */
   #active(requestId) {
     if (this.#running?.call.id === requestId) return this.#running;
-    return this.#queue.find((active) => active.call.id === requestId);
+    return this.#waiting.find(requestId);
   }
 
   /** @param {Call} call */
@@ -302,6 +285,12 @@ export class Invocations {
     const limitMs = this.#bound?.load.limits.requestTimeoutMs ?? 0;
     return Math.max(0, Math.min(limitMs, call.callerDeadlineUnixMs - Date.now()));
   }
+}
+
+/** @param {number} delayMs @param {() => void} task @returns {() => void} cancels it */
+function after(delayMs, task) {
+  const timer = setTimeout(task, delayMs);
+  return () => clearTimeout(timer);
 }
 
 function lateError() {

@@ -76,7 +76,7 @@ function sendResult(response, result, agentHeaders) {
 function requestIdOf(request) {
   const id = request.headers['x-request-id'];
   if (id === undefined) return crypto.randomUUID();
-  const { pattern, rule } = /** @type {import('./field-checks.mjs').Shape} */ (SHAPES['requestId']);
+  const { pattern, rule } = SHAPES.requestId;
   if (typeof id === 'string' && pattern.test(id)) return id;
   throw new AgentError('BadRequest', `the header X-Request-Id ${rule}`, {
     details: [{ field: 'X-Request-Id', message: rule }],

@@ -3,7 +3,6 @@ import { FieldChecks, SHAPES } from './field-checks.mjs';
 
 /**
  * @import { LoadRequest, AgentKillRequest } from '@warmpool/protocol/runtime-agent-api.ts'
- * @import { Shape } from './field-checks.mjs'
  */
 
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,255}$/;
@@ -33,25 +32,25 @@ export function parseLoadRequest(body) {
     'limits',
   ]);
   if (request !== undefined) {
-    checks.shaped('claimId', request['claimId'], shape('dnsLabel'));
+    checks.shaped('claimId', request['claimId'], SHAPES.dnsLabel);
     checks.whole('fence', request['fence'], 0);
     const fn = checks.object('function', request['function'], ['name', 'version', 'tenant']);
     if (fn !== undefined) {
-      checks.shaped('function.name', fn['name'], shape('functionName'));
-      checks.shaped('function.version', fn['version'], shape('functionVersion'));
-      checks.shaped('function.tenant', fn['tenant'], shape('dnsLabel'));
+      checks.shaped('function.name', fn['name'], SHAPES.functionName);
+      checks.shaped('function.version', fn['version'], SHAPES.functionVersion);
+      checks.shaped('function.tenant', fn['tenant'], SHAPES.dnsLabel);
     }
     const runtime = checks.object('runtime', request['runtime'], ['name', 'version']);
     if (runtime !== undefined) {
-      checks.shaped('runtime.name', runtime['name'], shape('runtimeName'));
-      checks.shaped('runtime.version', runtime['version'], shape('runtimeVersion'));
+      checks.shaped('runtime.name', runtime['name'], SHAPES.runtimeName);
+      checks.shaped('runtime.version', runtime['version'], SHAPES.runtimeVersion);
     }
     checks.oneOf('kind', request['kind'], ['handler', 'http']);
-    checks.shaped('handler', request['handler'], shape('handler'));
+    checks.shaped('handler', request['handler'], SHAPES.handler);
     const code = checks.object('code', request['code'], ['path', 'digest']);
     if (code !== undefined) {
       checks.text('code.path', code['path'], 4096, 1);
-      checks.shaped('code.digest', code['digest'], shape('digest'));
+      checks.shaped('code.digest', code['digest'], SHAPES.digest);
     }
     checkEnv(checks, request['env']);
     checkService(checks, request['service']);
@@ -73,7 +72,7 @@ export function parseLoadRequest(body) {
 export function parseKillRequest(body) {
   const checks = new FieldChecks();
   const request = checks.object('', body, ['requestId', 'mode', 'graceMs', 'reason']);
-  if (request?.['requestId'] !== undefined) checks.shaped('requestId', request['requestId'], shape('requestId'));
+  if (request?.['requestId'] !== undefined) checks.shaped('requestId', request['requestId'], SHAPES.requestId);
   if (request?.['mode'] !== undefined) checks.oneOf('mode', request['mode'], ['graceful', 'force']);
   if (request?.['graceMs'] !== undefined) checks.whole('graceMs', request['graceMs'], 0, 60_000);
   if (request?.['reason'] !== undefined) checks.text('reason', request['reason'], 256);
@@ -115,11 +114,6 @@ function checkService(checks, value) {
   if (Object.keys(service).length > SERVICE_ENTRIES) {
     checks.refuse('service', `must not hold more than ${SERVICE_ENTRIES} entries`);
   }
-}
-
-/** @param {string} name @returns {Shape} */
-function shape(name) {
-  return /** @type {Shape} */ (SHAPES[name]);
 }
 
 /** @param {FieldChecks} checks @param {string} what */

@@ -12,6 +12,8 @@ import { findHandlerFile, findMainFile, pickHandler, startImport } from './user-
  * @import { TerminationReason } from './termination.mjs'
  */
 
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
 /**
  * @typedef {object} LoaderDeps
  * @property {import('./config.mjs').Config} config
@@ -61,8 +63,8 @@ export class Loader {
         details,
       });
     }
-    this.accepted = request;
-    this.#result = this.#run(request);
+    this.accepted = { ...request, limits: withinTimers(request.limits) };
+    this.#result = this.#run(this.accepted);
     return this.#result;
   }
 
@@ -188,4 +190,12 @@ export class Loader {
       ...(stack ? { stack } : {}),
     });
   }
+}
+
+/** Node's timers count in 31 bits and fire at once beyond. @param {LoadRequest['limits']} limits */
+function withinTimers({ requestTimeoutMs, initTimeoutMs }) {
+  return {
+    requestTimeoutMs: Math.min(requestTimeoutMs, LONGEST_TIMER_MS),
+    initTimeoutMs: Math.min(initTimeoutMs, LONGEST_TIMER_MS),
+  };
 }

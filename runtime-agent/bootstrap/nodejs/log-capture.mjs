@@ -32,16 +32,16 @@ export class LogCapture {
   /** @param {'stdout' | 'stderr'} name */
   #patch(name) {
     const stream = process[name];
-    const write = stream.write;
-    /** @type {typeof write} */
-    const captured = (/** @type {string | Uint8Array} */ chunk, /** @type {never[]} */ ...rest) => {
+    const own = Object.getOwnPropertyDescriptor(stream, 'write');
+    const write = stream.write.bind(stream);
+    stream.write = (/** @type {string | Uint8Array} */ chunk, /** @type {never[]} */ ...rest) => {
       const text = typeof chunk === 'string' ? chunk : Buffer.from(chunk).toString('utf8');
       this.#ring.write(name, text, this.#requestId.getStore());
-      return write.call(stream, chunk, ...rest);
+      return write(chunk, ...rest);
     };
-    stream.write = captured;
     this.#restore.push(() => {
-      stream.write = write;
+      if (own === undefined) Reflect.deleteProperty(stream, 'write');
+      else Object.defineProperty(stream, 'write', own);
     });
   }
 }

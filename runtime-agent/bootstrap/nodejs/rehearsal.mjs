@@ -8,8 +8,8 @@ import { rememberIdentity } from './identity.mjs';
 /** @import { Config } from './config.mjs' */
 
 const CODE_FOLDER = fileURLToPath(new URL('rehearsal', import.meta.url));
-const INVOKES = 6;
-const ROUNDS = 3;
+const INVOKES = 4;
+const ROUNDS = 2;
 
 /**
  * Loads and invokes throw-away modules through agents of their own, over a real socket, so that the one real load finds every
@@ -18,19 +18,14 @@ const ROUNDS = 3;
  */
 export async function rehearse(config) {
   const restore = rememberIdentity();
-  const write = { stdout: process.stdout.write, stderr: process.stderr.write };
-  const silent = () => true;
+  const restoreOutput = silenceOutput();
   try {
-    // below the capture of the rehearsed agents, so that what they pass on goes nowhere
-    process.stdout.write = silent;
-    process.stderr.write = silent;
     for (let round = 0; round < ROUNDS; round++) {
       await rehearseModule(config, 'throw-away.cjs');
       await rehearseModule(config, 'throw-away.mjs');
     }
   } finally {
-    process.stdout.write = write.stdout;
-    process.stderr.write = write.stderr;
+    restoreOutput();
     restore();
     forgetModules();
   }
@@ -76,6 +71,20 @@ async function rehearseModule(config, fileName) {
   }
 }
 
+/** Below the log capture of the rehearsed agents, so that what they pass on goes nowhere. */
+function silenceOutput() {
+  const streams = [process.stdout, process.stderr];
+  const writes = streams.map((stream) => Object.getOwnPropertyDescriptor(stream, 'write'));
+  for (const stream of streams) stream.write = () => true;
+  return () => {
+    for (const [index, stream] of streams.entries()) {
+      const own = writes[index];
+      if (own === undefined) Reflect.deleteProperty(stream, 'write');
+      else Object.defineProperty(stream, 'write', own);
+    }
+  };
+}
+
 function forgetModules() {
   const require = createRequire(import.meta.url);
   for (const file of Object.keys(require.cache)) {
@@ -88,7 +97,7 @@ function forgetModules() {
 }
 
 /**
- * @param {http.Agent} agent @param {string} socketPath @param {string} route @param {unknown} body
+ * @param {import('node:http').Agent} agent @param {string} socketPath @param {string} route @param {unknown} body
  * @returns {Promise<number>} the status
  */
 function postJson(agent, socketPath, route, body) {

@@ -21,7 +21,10 @@ export function describeUserError(thrown) {
 
 /** @param {string} stack */
 export function trimStack(stack) {
-  const lines = stack.split('\n').filter((line) => !/^\s+at /.test(line) || !isForeignFrame(line));
+  const headEnd = stack.indexOf('\n\n');
+  // Node may put the place of a rethrow in front
+  const own = headEnd > 0 && isForeignFrame(stack.slice(0, headEnd)) ? stack.slice(headEnd + 2) : stack;
+  const lines = own.split('\n').filter((line) => !/^\s+at /.test(line) || !isForeignFrame(line));
   return lines.join('\n').slice(0, STACK_LIMIT_CHARACTERS);
 }
 

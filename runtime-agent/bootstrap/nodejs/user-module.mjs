@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
-import { createRequire, Module } from 'node:module';
+import { Module } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AgentError } from './errors.mjs';
@@ -54,7 +54,7 @@ export function findHandlerFile(codePath, handler) {
 export function startImport(file, isMain) {
   if (isEsModule(file)) return importModule(file);
   try {
-    return isMain ? mainLoader._load(file, null, true) : createRequire(file)(file);
+    return loader._load(file, null, isMain);
   } catch (error) {
     // a .js file without "type" that is an ES module by its syntax, with top-level await
     if (/** @type {NodeJS.ErrnoException} */ (error).code === 'ERR_REQUIRE_ASYNC_MODULE') return importModule(file);
@@ -87,8 +87,8 @@ export function pickHandler(exports, exportName, handler) {
   );
 }
 
-/** Node's own way to run a CommonJS file as the main program. */
-const mainLoader = /** @type {{ _load(file: string, parent: null, isMain: boolean): unknown }} */ (
+/** What `require` itself calls; only so can a file be run as the main program. */
+const loader = /** @type {{ _load(file: string, parent: null, isMain: boolean): unknown }} */ (
   /** @type {unknown} */ (Module)
 );
 

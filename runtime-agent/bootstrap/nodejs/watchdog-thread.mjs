@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { readSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 import { writeTermination } from './termination.mjs';
@@ -14,15 +14,15 @@ const LEEWAY_MS = 250;
 const REQUEST_LIMIT_BYTES = 16 * 1024;
 const STATES = ['booting', 'standby', 'loading', 'ready', 'busy', 'draining', 'terminated', 'failed'];
 
-const { socketPath, terminationPath, epoch, shared, pid, ppid, diesWithParent } = workerData;
+const { socketPath, terminationPath, epoch, shared, pid, diesWithParent } = workerData;
 const deadline = new BigInt64Array(shared, 0, 1);
 const idLength = new Int32Array(shared, 8, 1);
 const state = new Int32Array(shared, 12, 1);
 const id = Buffer.from(shared, 16);
+const ignored = Buffer.alloc(64);
 
 setInterval(() => {
-  // a blocked main thread does not see the end of its lifeline
-  if (diesWithParent && process.ppid !== ppid) process.kill(pid, 'SIGKILL');
+  if (diesWithParent && lifelineEnded()) process.kill(pid, 'SIGKILL');
   const deadlineUnixMs = Number(Atomics.load(deadline, 0));
   if (deadlineUnixMs === 0 || Date.now() < deadlineUnixMs + LEEWAY_MS) return;
   kill('RequestTimeout', 'the request passed its deadline and blocked the process');
@@ -30,6 +30,15 @@ setInterval(() => {
 
 rmSync(socketPath, { force: true });
 net.createServer(serve).listen(socketPath, () => parentPort?.postMessage('up'));
+
+/** The main thread has stdin open without blocking, but does not look at it while it is blocked itself. */
+function lifelineEnded() {
+  try {
+    return readSync(0, ignored) === 0;
+  } catch (error) {
+    return /** @type {NodeJS.ErrnoException} */ (error).code !== 'EAGAIN';
+  }
+}
 
 /** @param {import('node:net').Socket} socket */
 function serve(socket) {

@@ -16,8 +16,7 @@ export class Watchdog {
   #idLength = new Int32Array(this.#shared, 8, 1);
   #state = new Int32Array(this.#shared, 12, 1);
   #id = Buffer.from(this.#shared, 16);
-  /** @type {NodeJS.Timeout | undefined} */
-  #timer;
+  #cancelStart = () => {};
   #facts;
 
   /** @param {{ socketPath: string, terminationPath: string, epoch: string, diesWithParent: boolean }} facts */
@@ -27,16 +26,17 @@ export class Watchdog {
 
   /** @param {number} delayMs */
   startLater(delayMs) {
-    this.#timer = setTimeout(() => this.#start(), delayMs).unref();
+    const timer = setTimeout(() => this.#start(), delayMs).unref();
+    this.#cancelStart = () => clearTimeout(timer);
   }
 
   cancelStart() {
-    clearTimeout(this.#timer);
+    this.#cancelStart();
   }
 
   #start() {
     const worker = new Worker(new URL('watchdog-thread.mjs', import.meta.url), {
-      workerData: { ...this.#facts, shared: this.#shared, pid: process.pid, ppid: process.ppid },
+      workerData: { ...this.#facts, shared: this.#shared, pid: process.pid },
       env: {},
       execArgv: [],
       name: 'watchdog',

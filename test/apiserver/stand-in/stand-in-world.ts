@@ -112,8 +112,9 @@ export class StandInWorld implements AsyncDisposable {
   /** Until the pool says that this many pods are ready, and no more exist. */
   async untilFull(pool: string, count: number, limitMs = 60_000): Promise<void> {
     await until(`pool ${pool} to have ${count} ready pods`, limitMs, async () => {
-      const { status } = await this.pool(pool);
-      return status?.readyReplicas === count && status.replicas === count;
+      const { metadata, status } = await this.pool(pool);
+      const isCurrent = status?.observedGeneration === metadata.generation;
+      return isCurrent && status?.readyReplicas === count && status.replicas === count;
     });
   }
 
@@ -147,10 +148,11 @@ export async function until(
   limitMs: number,
   isTrue: () => Promise<boolean> | boolean,
   detail: () => Promise<string> | string = () => '',
+  everyMs = 100,
 ): Promise<void> {
   const deadline = Date.now() + limitMs;
   while (!(await isTrue())) {
     if (Date.now() > deadline) throw new Error(`waited ${limitMs} ms for ${what} ${await detail()}`);
-    await delay(100);
+    await delay(everyMs);
   }
 }

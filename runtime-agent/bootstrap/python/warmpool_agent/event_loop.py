@@ -1,4 +1,4 @@
-"""One thread, one poll: the agent must have no second thread, since it forks, and must never block, since it answers for user code that does."""
+"""One thread, one poll: the agent has no second thread, since it forks, and never blocks, since it answers for code that does."""
 
 from __future__ import annotations
 

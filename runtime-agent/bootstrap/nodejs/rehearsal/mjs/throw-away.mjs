@@ -1,1 +1,2 @@
+/** @param {object} event */
 export const handler = async (event) => ({ ...event });

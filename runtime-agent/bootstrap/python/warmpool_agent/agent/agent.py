@@ -41,7 +41,8 @@ class Agent:
         self._child = child = ChildProcess(loop, forked.pid, forked.channel)
         self._ring = LogRing(config.log_bytes, now_unix_ms)
         self._logs = LogPipes(loop, self._ring, forked.stdout_fd, forked.stderr_fd)
-        self._ending = Ending(loop, lifecycle, TerminationNote(config.socket_path, now_unix_ms), child)
+        self._note = TerminationNote(config.socket_path, now_unix_ms)
+        self._ending = Ending(loop, lifecycle, self._note, child)
         history = RequestHistory(now_unix_ms)
         self._invocations = Invocations(loop, lifecycle, child, self._logs, self._ending, history)
         self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending, self._serve)
@@ -62,7 +63,11 @@ class Agent:
         if self._config.has_lifeline:
             os.set_blocking(0, False)
             self._loop.watch(0, READABLE, lambda _events: self._on_lifeline())
-        exit_code = self._loop.run()
+        try:
+            exit_code = self._loop.run()
+        except Exception as error:
+            self._note.write("Crashed", f"the agent itself failed: {type(error).__name__}: {error}")
+            raise
         self._child.kill()
         self._logs.finish()
         try:

@@ -113,7 +113,8 @@ class ControlApi:
 
 def _check_kill(body: Any) -> None:
     if not isinstance(body, dict):
-        raise AgentError("BadRequest", "(body): must be an object", details=[{"field": "(body)", "message": "must be an object"}])
+        problem = {"field": "(body)", "message": "must be an object"}
+        raise AgentError("BadRequest", "(body): must be an object", details=[problem])
     grace_ms, reason, request_id = body.get("graceMs", 0), body.get("reason", ""), body.get("requestId", "-")
     is_number = isinstance(grace_ms, (int, float)) and not isinstance(grace_ms, bool)
     rules = {

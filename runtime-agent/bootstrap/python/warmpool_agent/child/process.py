@@ -54,4 +54,5 @@ def hide_agent(agent_folder: str) -> None:
 
 def _text_stream(fd: int, mode: str) -> io.TextIOWrapper:
     """Whole lines reach the pipe in one write; an answer is sent after a flush."""
-    return io.open(fd, mode, encoding="utf-8", errors="backslashreplace" if mode == "w" else "strict", buffering=1, closefd=False)
+    errors = "backslashreplace" if mode == "w" else "strict"
+    return io.open(fd, mode, encoding="utf-8", errors=errors, buffering=1, closefd=False)

@@ -16,6 +16,7 @@ READ_BYTES = 256 * 1024
 REQUEST_TIMEOUT_SECONDS = 30.0
 # After a refusal the rest of a body is read and dropped this long, so that the client gets to read the answer.
 LINGER_SECONDS = 2.0
+ACCEPT_PAUSE_SECONDS = 0.1
 
 Headers = Iterable["tuple[str, str]"]
 
@@ -80,11 +81,24 @@ class HttpServer:
         if not self.is_closing and len(self._connections) == MAX_CONNECTIONS - 1:
             self.loop.watch(self._listener.fileno(), READABLE, self._accept)
 
+    def _pause_accepting(self) -> None:
+        self.loop.unwatch(self._listener.fileno())
+
+        def resume() -> None:
+            if not self.is_closing:
+                self.loop.watch(self._listener.fileno(), READABLE, self._accept)
+
+        self.loop.after(ACCEPT_PAUSE_SECONDS, resume)
+
     def _accept(self, _events: int) -> None:
         while True:
             try:
                 client, _address = self._listener.accept()
             except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:
+                # No descriptor left: the connection waits in the queue until one is.
+                self._pause_accepting()
                 return
             client.setblocking(False)
             if client.family != socket.AF_UNIX:

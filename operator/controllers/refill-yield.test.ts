@@ -1,0 +1,25 @@
+import { describe, expect, it } from 'vitest';
+import { VirtualClock } from '../engine/testing/fake-clock.ts';
+import { RefillYield } from './refill-yield.ts';
+
+describe('RefillYield', () => {
+  it('holds a pool back while claims load, and lets it go when none does', () => {
+    let isLoading = true;
+    const refill = new RefillYield(new VirtualClock(), () => isLoading);
+    expect(refill.holdMs('p')).toBeGreaterThan(0);
+    isLoading = false;
+    expect(refill.holdMs('p')).toBeUndefined();
+  });
+
+  it('does not starve a pool under claims without a gap', async () => {
+    const clock = new VirtualClock();
+    const refill = new RefillYield(clock, () => true);
+    let heldMs = 0;
+    for (let holdMs = refill.holdMs('p'); holdMs !== undefined; holdMs = refill.holdMs('p')) {
+      await clock.advance(holdMs);
+      heldMs += holdMs;
+    }
+    expect(heldMs).toBeLessThanOrEqual(104);
+    expect(refill.holdMs('p')).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,102 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { vi } from 'vitest';
+import type { WarmPool } from '@warmpool/operator/core/resources.ts';
+import { processesOf } from './run-processes.ts';
+
+const MAIN = fileURLToPath(new URL('../../local/main.ts', import.meta.url));
+const START_LIMIT_MS = 30_000;
+const EXIT_LIMIT_MS = 60_000;
+
+/** `npm start` as a process of its own, in a temporary folder of its own. */
+export class LocalProgram {
+  stdout = '';
+  stderr = '';
+  readonly tmpDir: string;
+  readonly #child: ChildProcess;
+  readonly #exited: Promise<number | null>;
+
+  private constructor(child: ChildProcess, tmpDir: string) {
+    this.#child = child;
+    this.tmpDir = tmpDir;
+    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text));
+    child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text));
+    this.#exited = new Promise((resolve) => void child.once('close', (code) => resolve(code)));
+  }
+
+  static start(args: string[], env: Record<string, string> = {}): LocalProgram {
+    const tmpDir = realpathSync(mkdtempSync(path.join(tmpdir(), 'lp-')));
+    const child = spawn(process.execPath, [MAIN, ...args], {
+      env: { ...process.env, TMPDIR: tmpDir, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    return new LocalProgram(child, tmpDir);
+  }
+
+  /** The status that it exits with. */
+  async exit(limitMs = EXIT_LIMIT_MS): Promise<number | null> {
+    const { promise: tooLate, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new Error(`it did not end within ${limitMs} ms: ${this.stdout}${this.stderr}`)),
+      limitMs,
+    );
+    try {
+      return await Promise.race([this.#exited, tooLate]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Resolves with the address of the claim API when it serves and its pools are full. */
+  async url(): Promise<string> {
+    return vi.waitFor(
+      () => {
+        const url = /The claim API is at (\S+),/.exec(this.stdout)?.[1];
+        if (url === undefined) throw new Error(`it does not serve: ${this.stdout}${this.stderr}`);
+        return url;
+      },
+      { timeout: START_LIMIT_MS, interval: 20 },
+    );
+  }
+
+  /** The folder of the run, while there is one. */
+  runDir(): string | undefined {
+    const name = readdirSync(this.tmpDir).find((each) => /^warmpool-[A-Za-z0-9]{6}$/.test(each));
+    return name === undefined ? undefined : path.join(this.tmpDir, name);
+  }
+
+  /** What is left of the run, in words; empty when nothing is. */
+  leftovers(): string[] {
+    const processes = processesOf(this.tmpDir).map(({ pid, command }) => `process ${pid}: ${command}`);
+    const folder = this.runDir();
+    return folder === undefined ? processes : [...processes, `folder ${folder}`];
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  async close(): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) {
+      const closed = once(this.#child, 'close');
+      this.#child.kill('SIGKILL');
+      await closed;
+    }
+    await vi.waitFor(() => {
+      if (processesOf(this.tmpDir).length > 0) throw new Error(this.leftovers().join('\n'));
+    }, 10_000);
+    rmSync(this.tmpDir, { recursive: true, force: true });
+  }
+}
+
+/** A folder of pool files; JSON is YAML too. */
+export function poolFolder(pools: WarmPool[]): { folder: string; remove: () => void } {
+  const folder = mkdtempSync(path.join(tmpdir(), 'pool-files-'));
+  mkdirSync(folder, { recursive: true });
+  for (const pool of pools) writeFileSync(path.join(folder, `${pool.metadata.name}.yaml`), JSON.stringify(pool));
+  return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
