@@ -146,7 +146,7 @@ export class Operator {
       this.#reflect(PODS, this.pods, signal, LABEL_POOL),
       this.#reflect(WARM_POOLS, this.pools, signal),
       this.#reflect(WARM_POOL_CLAIMS, this.#claimObjects, signal),
-      ...this.#options.nodes.map((node) => followNode({ ...this.#deps, view: this.nodes }, node, signal)),
+      ...this.#options.nodes.map((node) => followNode({ ...this.#deps, view: this.nodes }, node, signal, () => this.#nodeStreams.signal)),
     ];
     if (this.#options.leaseNamespace === undefined) {
       running.push(this.#lead(1, () => true, signal));
@@ -167,6 +167,7 @@ export class Operator {
   }
 
   #leading: Promise<void> = Promise.resolve();
+  #nodeStreams = new AbortController();
 
   /** One term of leadership, however often its start fails. */
   async #lead(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
@@ -185,6 +186,7 @@ export class Operator {
   /** A fresh and complete view first, then claims, then the controllers. */
   async #serve(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
     await this.#lists.next(signal, this.#deps.clock, SYNC_TIMEOUT_MS);
+    this.#hearNodesAnew();
     await this.#nodesHeard(signal);
     this.#keeper.adoptAll(term);
     this.#servingTerm = () => (isLeader() && !signal.aborted ? term : undefined);
@@ -280,6 +282,14 @@ export class Operator {
     );
     this.#lists.add(resource.plural, reflector);
     return reflector.run(signal);
+  }
+
+  /** What a node said before may be older than what another leader has done since: each says again what it has now. */
+  #hearNodesAnew(): void {
+    if (this.nodes.heardNodes === 0) return;
+    for (const node of this.#options.nodes) this.nodes.silence(node);
+    this.#nodeStreams.abort(new Error('leadership begins'));
+    this.#nodeStreams = new AbortController();
   }
 
   async #nodesHeard(signal: AbortSignal): Promise<void> {

@@ -16,12 +16,20 @@ export interface NodeFollowerDeps {
   log: Log;
 }
 
-/** Keeps the view of one node up to date, for as long as `signal` says. Never rejects. */
-export async function followNode(deps: NodeFollowerDeps, node: string, signal: AbortSignal): Promise<void> {
+/**
+ * Keeps the view of one node up to date, for as long as `signal` says; starts anew, with a snapshot, when the present `reconnect`
+ * aborts. Never rejects.
+ */
+export async function followNode(
+  deps: NodeFollowerDeps,
+  node: string,
+  signal: AbortSignal,
+  reconnect: () => AbortSignal,
+): Promise<void> {
   const { clock, random, view, log } = deps;
   for (let failures = 0; !signal.aborted; failures++) {
     try {
-      await readEvents(deps, node, signal, () => (failures = 0));
+      await readEvents(deps, node, AbortSignal.any([signal, reconnect()]), () => (failures = 0));
     } catch (error) {
       if (!signal.aborted) log.debug({ node, err: error }, 'host-agent stream broke');
     }

@@ -142,7 +142,7 @@ export class WarmPoolController {
       expectations.deletionObserved(key, uid);
       if (isKubeError(error, 404)) inventory.index.retire(uid);
       else inventory.release(uid); // a claim was faster: the cache will tell
-      if (!isKubeError(error, 404) && !isKubeError(error, 422)) throw error;
+      if (![404, 409, 422].some((status) => isKubeError(error, status))) throw error;
       return;
     }
     await this.#deps.retirement.retire(pod, 'the pool removes it');

@@ -1,6 +1,6 @@
 /**
  * The one narrow door to Kubernetes. Two implementations keep it: `kube/http-kube-client.ts` (a real apiserver) and
- * `memory/memory-cluster.ts` (local mode, tests, simulation); `test/contract/kube-client.contract.ts` runs against both.
+ * `memory/memory-cluster.ts` (local mode, tests, simulation); `test/contract/kube-client/suite.ts` runs against both.
  * Objects are plain JSON as the apiserver sends them: dates are strings, quantities are strings.
  */
 

@@ -93,6 +93,8 @@ async function claimRound(world: StandInWorld, operator: OperatorProcess, round:
   const calls = callsBetween(before, await countApiCalls(world.admin));
   print(`round ${round}: ${percentiles(answers)}; calls meanwhile ${JSON.stringify(ofOperator(calls))}`);
 
+  const warnings = (await operator.log()).split('\n').filter((line) => /"level":"(warn|error)"/.test(line) && !/exceeded quota/.test(line));
+  print(`warnings: ${warnings.length} ${warnings.slice(0, 3).join('\n').slice(0, 3000)}`);
   expect(tally(answers.map(({ status }) => status))).toEqual({ 201: CLAIMS });
   const uids = answers.map(({ claim }) => claim?.pod?.uid);
   expect(new Set(uids).size).toBe(CLAIMS);

@@ -18,11 +18,12 @@ const INIT_TIMEOUT_MS = 400;
 
 let world: LocalWorld;
 let entriesBefore: string[];
-let processesBefore: number;
+let processesOfFullPools: number;
 beforeAll(async () => {
   world = await LocalWorld.start([aNodePool(3), ...(hasPython ? [aPythonPool(3)] : [])], {
     hostAgentArgs: ['--allow-loopback-sources', '--max-entries', String(MAX_ENTRIES)],
   });
+  processesOfFullPools = world.processes().length;
 });
 beforeEach(() => {
   entriesBefore = world.cache().entries;
@@ -30,10 +31,12 @@ beforeEach(() => {
 afterEach(() => expect(world.cache().leftovers).toEqual([]));
 afterAll(() => world.stop());
 
-/** Full pools, no claimed pod, and as many processes as standby pods need. */
-async function settled(): Promise<void> {
-  await world.untilFull();
-  await vi.waitFor(() => expect(world.processes().length).toBeLessThanOrEqual(processesBefore ?? Infinity), 5000);
+/** After the last of a group: pools are full again, nothing is claimed, and no process is there that was not there at first. */
+function thenAllIsAsBefore(): void {
+  afterAll(async () => {
+    await world.untilFull();
+    await vi.waitFor(() => expect(world.processes().length).toBeLessThanOrEqual(processesOfFullPools), 5000);
+  });
 }
 
 interface Expected {
@@ -57,6 +60,7 @@ async function expectRefused(claim: ClaimRequestInput, expected: Expected, pool 
 }
 
 describe('code that cannot be had', () => {
+  thenAllIsAsBefore();
   afterEach(() => expect(world.cache().entries).toEqual(entriesBefore));
 
   it('does not match its digest', () => {
@@ -90,6 +94,7 @@ describe('code that cannot be had', () => {
 });
 
 describe('an archive that is none, or a hostile one, is refused and leaves nothing', () => {
+  thenAllIsAsBefore();
   afterEach(() => expect(world.cache().entries).toEqual(entriesBefore));
   const file = (name: string): TarEntry => ({ name, body: 'x' });
   const whole = gzipSync(tarOf([{ name: 'index.js', body: 'exports.handler = () => 1;\n'.repeat(200) }]));
@@ -167,6 +172,7 @@ const CASES: BadCode[] = [
 ];
 
 function badCode(pool: string, fixtures: RuntimeFixtures): void {
+  thenAllIsAsBefore();
   it.each(CASES)('$fixture is $status $code', async ({ fixture, kind = 'handler', ...expected }) => {
     const { files, handler }: Fixture = fixtures[fixture];
     const limits = { initTimeoutMs: INIT_TIMEOUT_MS };

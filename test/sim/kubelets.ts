@@ -6,6 +6,7 @@ import type { StoredPod } from '@warmpool/operator/core/pod-view.ts';
 import type { MemoryCluster } from '@warmpool/operator/memory/memory-cluster.ts';
 import type { Actor } from './actor.ts';
 import type { Faults } from './faults.ts';
+import type { PodTable } from './pod-table.ts';
 import type { Prng } from './prng.ts';
 import type { Profile } from './profile.ts';
 import type { RuntimeProcess } from './runtime-process.ts';
@@ -18,6 +19,7 @@ export interface KubeletsDeps {
   faults: Faults;
   profile: Profile;
   cluster: MemoryCluster;
+  pods: PodTable;
   actor: Actor;
   nodes: readonly SimNode[];
   sabotage: Sabotage;
@@ -70,7 +72,7 @@ export class Kubelets {
 
   /** The machine is gone; after a while its pods are removed by force, as the pod garbage collector does. */
   loseNode(node: SimNode, removeAfterMs: number): void {
-    const lost = this.#pods().filter((pod) => pod.spec.nodeName === node.name);
+    const lost = [...this.#deps.pods.all()].filter((pod) => pod.spec.nodeName === node.name);
     node.losePower();
     this.#deps.clock.after(removeAfterMs, () => {
       for (const { metadata } of lost) this.#remove(metadata.namespace ?? '', metadata.name, metadata.uid);
@@ -99,7 +101,7 @@ export class Kubelets {
 
   #bind(uid: PodUid): void {
     const { nodes, random } = this.#deps;
-    const pod = this.#pod(uid);
+    const pod = this.#deps.pods.get(uid);
     if (pod === undefined || isMarked(pod)) return;
     const free = nodes.filter((node) => node.isReachable);
     if (free.length === 0) {
@@ -112,7 +114,7 @@ export class Kubelets {
 
   #boot(node: SimNode, uid: PodUid): void {
     const { faults, profile } = this.#deps;
-    const pod = this.#pod(uid);
+    const pod = this.#deps.pods.get(uid);
     if (pod === undefined || isMarked(pod)) return;
     if (faults.chance(profile.pods.neverBootsChance)) return;
     if (faults.chance(profile.pods.failsBootChance)) {
@@ -145,7 +147,7 @@ export class Kubelets {
   }
 
   #writeStatus(uid: PodUid, next: (pod: StoredPod) => PodStatus): void {
-    const pod = this.#pod(uid);
+    const pod = this.#deps.pods.get(uid);
     if (pod === undefined) return;
     const { namespace = '', name } = pod.metadata;
     this.#write(() => this.#client.patchStatus<Pod>(PODS, namespace, name, { status: next(pod) }));
@@ -164,14 +166,6 @@ export class Kubelets {
       else clock.after(RETRY_MS, attempt);
     };
     clock.after(random.next() * withinMs, attempt);
-  }
-
-  #pod(uid: PodUid): StoredPod | undefined {
-    return this.#pods().find((pod) => pod.metadata.uid === uid);
-  }
-
-  #pods(): readonly StoredPod[] {
-    return this.#deps.cluster.snapshot(PODS) as readonly StoredPod[];
   }
 }
 

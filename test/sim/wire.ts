@@ -26,9 +26,6 @@ export interface WireCall<T> {
   abortError(): Error;
 }
 
-/** A request on its way for longer than this after its caller gave up has died with the connection. */
-const ORPHAN_MS = 800;
-
 /** One call over a network from a process that may be paused or die meanwhile. */
 export function callOverWire<T>({ clock, random, gate }: WireDeps, call: WireCall<T>): Promise<T> {
   const { fate, signal } = call;
@@ -38,7 +35,7 @@ export function callOverWire<T>({ clock, random, gate }: WireDeps, call: WireCal
     const thereMs = random.next() * call.latencyMs;
     const backMs = random.next() * call.latencyMs;
     const diesWithCaller = random.chance(0.5);
-    let gaveUpAtMs: number | undefined;
+    let hasGivenUp = false;
     let isSettled = false;
     const settle = (action: () => void): void => {
       if (isSettled) return;
@@ -49,7 +46,7 @@ export function callOverWire<T>({ clock, random, gate }: WireDeps, call: WireCal
     };
     const giveUp = (error: () => Error): void => {
       if (isSettled) return;
-      gaveUpAtMs = clock.monotonic();
+      hasGivenUp = true;
       settle(() => reject(error()));
     };
     const onAbort = (): void => giveUp(() => call.abortError());
@@ -60,8 +57,8 @@ export function callOverWire<T>({ clock, random, gate }: WireDeps, call: WireCal
     };
 
     clock.after(thereMs, () => {
-      const isOrphan = gaveUpAtMs !== undefined && (diesWithCaller || clock.monotonic() > gaveUpAtMs + ORPHAN_MS);
-      if (fate.kind === 'lost-request' || isOrphan || (gate.isDead && diesWithCaller)) return;
+      // who gives up closes the connection; what a dying process has sent may still arrive
+      if (fate.kind === 'lost-request' || hasGivenUp || (gate.isDead && diesWithCaller)) return;
       if (fate.kind === 'refused') return answer(() => reject(fate.error));
       call.run().then(
         (value) => {

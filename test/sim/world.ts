@@ -15,6 +15,7 @@ import { remembered, unsettled } from './invariants/settled.ts';
 import type { WorldView } from './invariants/world-view.ts';
 import { Kubelets } from './kubelets.ts';
 import { NAMESPACE, People } from './people.ts';
+import { PodTable } from './pod-table.ts';
 import { Prng } from './prng.ts';
 import { drawProfile, type Profile } from './profile.ts';
 import { Replica } from './replica.ts';
@@ -72,7 +73,6 @@ export class World {
     size: PoolSize;
     leftovers: Leftovers;
   };
-  readonly #podUids = new Set<string>();
   #calmSinceMs: number | undefined;
   #violation: Violation | undefined;
   #evidence: string[] = [];
@@ -89,6 +89,7 @@ export class World {
     const faults = (this.#faults = new Faults(clock, new Prng(`faults ${seed}`)));
     const truth = (this.#truth = new Truth(clock));
     const cluster = (this.#cluster = new MemoryCluster({ clock, random: new Prng(`cluster ${seed}`).next }));
+    const pods = new PodTable(cluster);
     this.#nodes = Array.from({ length: profile.nodes }, (_, index) => new SimNode({ clock, random }, `node${index}`));
     const grantKey = Buffer.from('a key that operator and nodes share');
 
@@ -113,7 +114,7 @@ export class World {
     const hostAgents = this.#agents;
     this.#replicas = [];
     this.#view = {
-      ...{ clock, cluster, truth, actor, replicas: this.#replicas },
+      ...{ clock, cluster, pods, truth, actor, replicas: this.#replicas },
       violate: (invariant, words) => this.#violate(invariant, words),
       calmSinceMs: () => this.#calmSinceMs,
     };
@@ -126,7 +127,7 @@ export class World {
     };
     this.#observeCluster();
     this.#kubelets = new Kubelets({
-      ...{ clock, random: new Prng(`kubelets ${seed}`), faults, profile, cluster, actor, sabotage, nodes: this.#nodes },
+      ...{ clock, random: new Prng(`kubelets ${seed}`), faults, profile, cluster, pods, actor, sabotage, nodes: this.#nodes },
       onBoot: (process, node) => {
         trace.add(node.name, `${this.#podName(process.podUid)} is standby, epoch ${process.epoch}`);
         truth.booted(process, node);
@@ -208,7 +209,7 @@ export class World {
 
   #checkMemory(): void {
     for (const { name, operator } of this.#replicas) {
-      const words = operator === undefined ? [] : remembered(this.#view, operator, this.#podUids);
+      const words = operator === undefined ? [] : remembered(this.#view, operator);
       if (words.length > 0) this.#violate('I4', `${name} remembers what is gone: ${words.join('; ')}`);
     }
   }
@@ -298,7 +299,6 @@ export class World {
         this.#lastWrite = { atMs: this.clock.monotonic(), what: `${who} ${resource.kind} ${object.metadata.name}` };
       this.trace.add(who, describeChange(resource, type, object));
       if (resource.plural === 'pods') {
-        this.#podUids.add(object.metadata.uid);
         const change = { type, pod: object as StoredPod, previous: previous as StoredPod | undefined };
         this.#invariants.labels.onPod(change);
         this.#invariants.held.onPod(change);

@@ -29,9 +29,18 @@ export class LocalProgram {
   }
 
   static start(args: string[], env: Record<string, string> = {}): LocalProgram {
+    return LocalProgram.#start(args, () => env);
+  }
+
+  /** With nothing kept from other runs, in {@link cacheDir}. */
+  static startWithOwnCache(args: string[]): LocalProgram {
+    return LocalProgram.#start(args, (tmpDir) => ({ XDG_CACHE_HOME: path.join(tmpDir, 'cache') }));
+  }
+
+  static #start(args: string[], envIn: (tmpDir: string) => Record<string, string>): LocalProgram {
     const tmpDir = realpathSync(mkdtempSync(path.join(tmpdir(), 'lp-')));
     const child = spawn(process.execPath, [MAIN, ...args], {
-      env: { ...process.env, TMPDIR: tmpDir, ...env },
+      env: { ...process.env, TMPDIR: tmpDir, ...envIn(tmpDir) },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     return new LocalProgram(child, tmpDir);
@@ -61,6 +70,11 @@ export class LocalProgram {
       },
       { timeout: START_LIMIT_MS, interval: 20 },
     );
+  }
+
+  /** What it keeps between runs: of this one only. */
+  get cacheDir(): string {
+    return path.join(this.tmpDir, 'cache', 'warmpool');
   }
 
   /** The folder of the run, while there is one. */

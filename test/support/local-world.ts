@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { pino } from 'pino';
+import { pino, type Logger } from 'pino';
 import { request } from 'undici';
 import { vi } from 'vitest';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
@@ -40,10 +40,14 @@ export class LocalWorld {
   }
 
   /** Resolves when every pool is full. */
-  static async start(pools: WarmPool[], options: Partial<LocalOptions> = {}): Promise<LocalWorld> {
+  static async start(
+    pools: WarmPool[],
+    options: Partial<LocalOptions> = {},
+    log: Logger = pino({ level: 'silent' }),
+  ): Promise<LocalWorld> {
     const folder = realpathSync(mkdtempSync(path.join(tmpdir(), 'local-world-')));
     mkdirSync(path.join(folder, 'store'));
-    const local = await LocalCluster.start(pino({ level: 'silent' }), {
+    const local = await LocalCluster.start(log, {
       tmpDir: folder,
       hostEnv: process.env,
       storeUrl: `folder:${path.join(folder, 'store')}`,

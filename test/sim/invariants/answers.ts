@@ -1,7 +1,7 @@
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { claimIdOf, claimRecordOf, isTerminating } from '@warmpool/operator/core/pod-view.ts';
 import type { ClaimFacts } from '../truth.ts';
-import { allPods, type WorldView } from './world-view.ts';
+import type { WorldView } from './world-view.ts';
 
 /** News of a death needs this long to reach the operator: a stalled stream is noticed after 15 s of silence. */
 const NEWS_MS = 60_000;
@@ -29,7 +29,7 @@ export class Answers {
       violate('I8', `claim ${id} was answered with pod ${claim.pod?.name}, into which nothing was ever loaded`);
       return;
     }
-    const pod = allPods(this.#view).find(({ metadata }) => metadata.uid === uid);
+    const pod = this.#view.pods.get(uid);
     const loadedAs = pod === undefined ? undefined : claimRecordOf(pod)?.loadedAs;
     const loadedFor = process.loads[0];
     if (loadedFor !== id && loadedFor !== loadedAs)
@@ -59,7 +59,7 @@ export class Answers {
     const id = facts.request.claimId;
     for (const { podUid } of facts.answers) {
       if (podUid === claim.pod?.uid) continue;
-      const other = allPods(this.#view).find(({ metadata }) => metadata.uid === podUid);
+      const other = this.#view.pods.get(podUid);
       const isLive =
         other !== undefined &&
         !isTerminating(other) &&

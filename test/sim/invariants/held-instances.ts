@@ -1,7 +1,7 @@
 import { claimIdOf, hasRestarted, isFinished, isTerminating, type StoredPod } from '@warmpool/operator/core/pod-view.ts';
 import type { RuntimeProcess } from '../runtime-process.ts';
 import type { ClaimFacts } from '../truth.ts';
-import { allPods, isReplica, type PodChange, type WorldView } from './world-view.ts';
+import { isReplica, type PodChange, type WorldView } from './world-view.ts';
 
 /** The operator counts from a moment slightly before the client's. */
 const EXPIRY_SLACK_MS = 3_000;
@@ -28,7 +28,7 @@ export class HeldInstances {
   /** Before it is killed. */
   onKill(process: RuntimeProcess): void {
     const who = this.#view.actor.current;
-    const pod = allPods(this.#view).find(({ metadata }) => metadata.uid === process.podUid);
+    const pod = this.#view.pods.get(process.podUid);
     if (pod === undefined || isTerminating(pod) || !isReplica(who)) return;
     const holder = this.#holder(pod);
     if (holder !== undefined)

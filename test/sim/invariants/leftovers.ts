@@ -1,5 +1,5 @@
 import { claimIdOf, isClaimed, isTerminating, type StoredPod } from '@warmpool/operator/core/pod-view.ts';
-import { allPods, type WorldView } from './world-view.ts';
+import type { WorldView } from './world-view.ts';
 import type { InvariantName } from '../violation.ts';
 
 const BOUND_MS = 150_000;
@@ -19,7 +19,7 @@ export class Leftovers {
     const nowMs = this.#view.clock.monotonic();
     const calmSinceMs = this.#view.calmSinceMs();
     const seen = new Set<string>();
-    for (const pod of allPods(this.#view)) {
+    for (const pod of this.#view.pods.all()) {
       const { uid, name } = pod.metadata;
       seen.add(uid);
       const wrong = this.#whatIsWrong(pod);

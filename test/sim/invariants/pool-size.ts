@@ -1,7 +1,7 @@
 import { isFinished, isOwnedBy, isStandbyLabelled, isTerminating } from '@warmpool/operator/core/pod-view.ts';
 import { WARM_POOLS, type WarmPool } from '@warmpool/operator/core/resources.ts';
 import type { Stored } from '@warmpool/operator/engine/kube-client.ts';
-import { allPods, type WorldView } from './world-view.ts';
+import type { WorldView } from './world-view.ts';
 
 /** I6: never more standby pods than a pool asked for at any time since it last had what it asked for. */
 export class PoolSize {
@@ -23,9 +23,9 @@ export class PoolSize {
     const targets = this.#targets.get(uid) ?? new Set();
     targets.add(replicas);
     this.#targets.set(uid, targets);
-    const count = allPods(this.#view).filter(
-      (pod) => isStandbyLabelled(pod) && isOwnedBy(pod, pool) && !isTerminating(pod) && !isFinished(pod),
-    ).length;
+    let count = 0;
+    for (const pod of this.#view.pods.all())
+      if (isStandbyLabelled(pod) && isOwnedBy(pod, pool) && !isTerminating(pod) && !isFinished(pod)) count++;
     const limit = Math.max(...targets) + rollout.maxSurge;
     if (count > limit)
       this.#view.violate('I6', `pool ${name} has ${count} standby pods, and at most ${limit} were ever wanted`);

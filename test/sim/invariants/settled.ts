@@ -3,7 +3,7 @@ import { WARM_POOLS, type WarmPool } from '@warmpool/operator/core/resources.ts'
 import type { Stored } from '@warmpool/operator/engine/kube-client.ts';
 import type { Operator } from '@warmpool/operator/operator.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import { allPods, type WorldView } from './world-view.ts';
+import type { WorldView } from './world-view.ts';
 
 /** What is not yet as it should be, in words; empty when the world has come to rest. */
 export function unsettled(view: WorldView): string[] {
@@ -14,7 +14,7 @@ export function unsettled(view: WorldView): string[] {
   for (const [claimId, { outcome }] of view.truth.claims) if (outcome === undefined) words.push(`claim ${claimId} is open`);
   const pools = view.cluster.snapshot(WARM_POOLS) as readonly Stored<WarmPool>[];
   for (const pool of pools) words.push(...unsettledPool(view, pool));
-  for (const pod of allPods(view)) {
+  for (const pod of view.pods.all()) {
     const { name, uid } = pod.metadata;
     if (isTerminating(pod)) words.push(`pod ${name} is still being deleted`);
     else if (isClaimed(pod)) {
@@ -35,7 +35,7 @@ function unsettledPool(view: WorldView, pool: Stored<WarmPool>): string[] {
   const { name, generation } = pool.metadata;
   const { replicas } = pool.spec;
   const { status } = pool;
-  const standby = allPods(view).filter(
+  const standby = [...view.pods.all()].filter(
     (pod) => isStandbyLabelled(pod) && isOwnedBy(pod, pool) && view.truth.process(pod.metadata.uid)?.state === 'standby',
   ).length;
   if (standby !== replicas) return [`pool ${name} has ${standby} of ${replicas} standby pods`];
@@ -45,14 +45,12 @@ function unsettledPool(view: WorldView, pool: Stored<WarmPool>): string[] {
 }
 
 /** I4: an operator remembers nothing about pods that are gone. */
-export function remembered(view: WorldView, operator: Operator, everSeen: Iterable<string>): string[] {
-  const present = new Set(allPods(view).map(({ metadata }) => metadata.uid));
+export function remembered(view: WorldView, operator: Operator): string[] {
   const words: string[] = [];
   for (const entry of operator.ledger.entries())
-    if (entry.podUid !== undefined && !present.has(entry.podUid))
+    if (entry.podUid !== undefined && view.pods.get(entry.podUid) === undefined)
       words.push(`the ledger holds pod ${entry.podUid} for claim ${entry.claimId} (${entry.claim.state})`);
-  for (const uid of everSeen as Iterable<PodUid>) {
-    if (present.has(uid)) continue;
+  for (const uid of view.pods.gone() as PodUid[]) {
     const { index } = operator.inventory;
     if (index.isOffered(uid) || index.isReserved(uid) || index.isRetired(uid)) words.push(`the index holds pod ${uid}`);
     if (operator.inventory.wasStandby(uid)) words.push(`the inventory holds the epoch of pod ${uid}`);

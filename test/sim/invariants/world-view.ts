@@ -1,8 +1,8 @@
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
 import type { StoredPod } from '@warmpool/operator/core/pod-view.ts';
-import { PODS } from '@warmpool/operator/core/resources.ts';
 import type { MemoryCluster } from '@warmpool/operator/memory/memory-cluster.ts';
 import type { Actor } from '../actor.ts';
+import type { PodTable } from '../pod-table.ts';
 import type { Replica } from '../replica.ts';
 import type { Truth } from '../truth.ts';
 import type { Violate } from '../violation.ts';
@@ -11,6 +11,7 @@ import type { Violate } from '../violation.ts';
 export interface WorldView {
   clock: Clock;
   cluster: MemoryCluster;
+  pods: PodTable;
   truth: Truth;
   replicas: readonly Replica[];
   actor: Actor;
@@ -23,10 +24,6 @@ export interface PodChange {
   type: 'ADDED' | 'MODIFIED' | 'DELETED';
   pod: StoredPod;
   previous: StoredPod | undefined;
-}
-
-export function allPods(view: WorldView): readonly StoredPod[] {
-  return view.cluster.snapshot(PODS) as readonly StoredPod[];
 }
 
 export function isReplica(actor: string): boolean {

@@ -1,0 +1,13 @@
+/** Seeds that once failed, each with what they found. They run first, for ever. */
+export const CORPUS: readonly { seed: number; found: string }[] = [
+  { seed: 5, found: 'an instance kept warm had no end: nobody looked at it again after its release' },
+  { seed: 8, found: 'the index remembered pods for ever that were retired after they were gone' },
+  { seed: 9, found: 'one create without an answer stopped its pool for five minutes' },
+  { seed: 18, found: 'a removal without an answer kept its pod reserved for ever' },
+  { seed: 27, found: 'the end of an abandoned attempt released the next attempt with the same claim id' },
+  { seed: 40, found: 'a leader that woke up from a pause deleted an instance of its successor' },
+  { seed: 49, found: 'a claim that was given up, retried and answered was released all the same' },
+  { seed: 350, found: 'a new leader ended an old instance whose node it could not hear at once' },
+  { seed: 463, found: 'a cold pod was taken for the answer to a create of the pool' },
+  { seed: 636, found: 'a new leader believed a report of before the load and ended the instance' },
+];
