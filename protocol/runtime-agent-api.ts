@@ -137,7 +137,10 @@ export type LogsReply = z.output<typeof logsReplySchema>;
  */
 export const runtimeManifestSchema = z.strictObject({
   name: z.string(),
-  /** Run to see whether the runtime is there; its output must match `versionPattern`, group 1 being the version. */
+  /**
+   * Run to see whether the runtime is there; its output must match `versionPattern`: group 1 is the version, and a group named
+   * `executable`, if there is one, takes the place of `command[0]`.
+   */
   probe: z.array(z.string()).min(1),
   versionPattern: z.string(),
   command: z.array(z.string()).min(1),

@@ -36,12 +36,15 @@ export async function describeRuntime(folder: string): Promise<RuntimeDescriptio
   const [program = '', ...args] = resolveWords(manifest.probe, folder);
   const { output, failure } = await run(program, args);
   if (failure !== undefined) return { name: manifest.name, missing: failure };
-  const version = new RegExp(manifest.versionPattern).exec(output)?.[1];
+  const found = new RegExp(manifest.versionPattern).exec(output);
+  const version = found?.[1];
   if (version === undefined) {
     const missing = `${program} answered ${JSON.stringify(output.trim())}, which does not match ${manifest.versionPattern}`;
     return { name: manifest.name, missing };
   }
-  return { name: manifest.name, version, command: resolveWords(manifest.command, folder) };
+  const [named = '', ...rest] = resolveWords(manifest.command, folder);
+  // what is on the PATH may be a wrapper, which costs every boot and changes the environment
+  return { name: manifest.name, version, command: [found?.groups?.['executable'] ?? named, ...rest] };
 }
 
 async function readManifest(folder: string): Promise<RuntimeManifest> {

@@ -3,7 +3,7 @@ import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import { buildStandbyPod } from '@warmpool/operator/core/build-pod.ts';
 import { claimStandby } from '@warmpool/operator/core/pod-transitions.ts';
-import { claimIdOf, claimRecordOf, isClaimed } from '@warmpool/operator/core/pod-view.ts';
+import { claimIdOf, claimRecordOf, isClaimed, isTerminating } from '@warmpool/operator/core/pod-view.ts';
 import { PODS, type Pod, type WarmPool } from '@warmpool/operator/core/resources.ts';
 import type { Stored } from '@warmpool/operator/engine/kube-client.ts';
 import { aClaimInput, aPool, SOME_DIGEST } from '../support/builders.ts';
@@ -37,26 +37,30 @@ describe.skipIf(access === undefined)('claims against the real apiserver', () =>
       const pool = await world.createPool(aPool(POOL, { replicas: STANDBY, standby: { readySeconds: 600 } }));
       await world.untilFull(POOL, STANDBY, 120_000);
 
-      const rounds: { claimsPerSecond: number; bareWritesPerSecond: number }[] = [];
-      for (const round of [1, 2]) {
+      const rounds: Round[] = [];
+      for (const number of [1, 2]) {
         const bare = await barePods(world, pool);
-        const resume = await pauseRefill(world);
+        const resumeRefill = await pauseRefill(world);
         const bareWritesPerSecond = await bareWrites(world, bare);
-        const claimsPerSecond = await claimRound(world, operator, round);
-        print(`${bareWritesPerSecond} ${claimsPerSecond}`);
-        rounds.push({ claimsPerSecond, bareWritesPerSecond });
-        await resume();
+        rounds.push({ number, bareWritesPerSecond, ...(await claimRound(world, operator, number)) });
+        await resumeRefill();
         await world.untilFull(POOL, STANDBY, 120_000);
       }
-      expect(world.kubelet.failures).toEqual([]);
-
-      const ratios = rounds.map((round) => round.claimsPerSecond / round.bareWritesPerSecond);
-      for (const [index, { claimsPerSecond, bareWritesPerSecond }] of rounds.entries()) {
-        print(
-          `round ${index + 1}: ${claimsPerSecond.toFixed(0)} claims/s, ${bareWritesPerSecond.toFixed(0)} bare writes/s, ` +
-            `ratio ${((ratios[index] ?? 0) * 100).toFixed(0)} %`,
+      for (const { number, claimsPerSecond, bareWritesPerSecond, extraLoads, latencies } of rounds) {
+        const ratio = ((claimsPerSecond / bareWritesPerSecond) * 100).toFixed(0);
+        process.stdout.write(
+          `round ${number}: ${claimsPerSecond.toFixed(0)} claims/s, ${bareWritesPerSecond.toFixed(0)} bare writes/s, ` +
+            `ratio ${ratio} %, ${latencies}, ${extraLoads} pods replaced\n`,
         );
       }
+      expect(world.processes.badGrants).toEqual([]);
+      expect(world.kubelet.failures).toEqual([]);
+      // a machine that is busy with other things for seconds makes writes time out, and those claims take a second pod
+      expect(rounds.map(({ calls, extraLoads }) => ({ ...calls, extraLoads }))).toContainEqual({
+        'PATCH pods': CLAIMS,
+        extraLoads: 0,
+      });
+      const ratios = rounds.map((round) => round.claimsPerSecond / round.bareWritesPerSecond);
       expect(Math.max(...ratios)).toBeGreaterThanOrEqual(0.6);
     },
   );
@@ -80,10 +84,24 @@ describe.skipIf(access === undefined)('claims against the real apiserver', () =>
   });
 });
 
-/** The claims of one round, judged by answers, by labels and by what was loaded. Gives claims per second. */
-async function claimRound(world: StandInWorld, operator: OperatorProcess, round: number): Promise<number> {
-  const ids = Array.from({ length: CLAIMS }, (_, index) => `round-${round}-${index}`);
-  const loadsBefore = world.processes.loads.length;
+interface Round extends ClaimRound {
+  number: number;
+  bareWritesPerSecond: number;
+}
+
+interface ClaimRound {
+  claimsPerSecond: number;
+  latencies: string;
+  /** Of the kinds that a claim could read or write, for all claims together. */
+  calls: Record<string, number>;
+  /** Of pods that did not get through and were replaced by another for the same claim. */
+  extraLoads: number;
+}
+
+/** The claims of one round, judged by answers, by labels in the apiserver and by what was loaded. */
+async function claimRound(world: StandInWorld, operator: OperatorProcess, number: number): Promise<ClaimRound> {
+  const prefix = `round-${number}-`;
+  const ids = Array.from({ length: CLAIMS }, (_, index) => `${prefix}${index}`);
   const before = await countApiCalls(world.admin);
   const startedMs = performance.now();
   const answers = await inParallel(ids, AT_ONCE, (id) =>
@@ -91,35 +109,30 @@ async function claimRound(world: StandInWorld, operator: OperatorProcess, round:
   );
   const seconds = (performance.now() - startedMs) / 1000;
   const calls = callsBetween(before, await countApiCalls(world.admin));
-  print(`round ${round}: ${percentiles(answers)}; calls meanwhile ${JSON.stringify(ofOperator(calls))}`);
 
-  const warnings = (await operator.log()).split('\n').filter((line) => /"level":"(warn|error)"/.test(line) && !/exceeded quota/.test(line));
-  print(`warnings: ${warnings.length} ${warnings.slice(0, 3).join('\n').slice(0, 3000)}`);
-  expect(tally(answers.map(({ status }) => status))).toEqual({ 201: CLAIMS });
-  const uids = answers.map(({ claim }) => claim?.pod?.uid);
-  expect(new Set(uids).size).toBe(CLAIMS);
+  expect(answers.filter(({ status }) => status !== 201)).toEqual([]);
+  const answered = new Map(answers.map(({ claim }) => [claim?.pod?.uid ?? '', claim?.claimId ?? '']));
+  expect(answered.size).toBe(CLAIMS);
 
-  const answered = new Map(answers.map(({ claim }) => [claim?.pod?.uid, claim?.claimId]));
-  const pods = (await world.pods(POOL)).filter((pod) => claimIdOf(pod)?.startsWith(`round-${round}-`));
-  expect(pods.length).toBe(CLAIMS);
-  for (const pod of pods) {
-    expect(claimIdOf(pod)).toBe(answered.get(pod.metadata.uid));
-    expect(claimRecordOf(pod)?.claimId).toBe(claimIdOf(pod));
-  }
+  const isOfThisRound = (claimId: string | undefined): boolean => claimId?.startsWith(prefix) === true;
+  const pods = (await world.pods(POOL)).filter((pod) => isOfThisRound(claimIdOf(pod)) && !isTerminating(pod));
+  expect(new Map(pods.map((pod) => [pod.metadata.uid, claimIdOf(pod)]))).toEqual(answered);
+  for (const pod of pods) expect(claimRecordOf(pod)?.claimId).toBe(claimIdOf(pod));
 
-  const loads = world.processes.loads.slice(loadsBefore);
-  expect(new Map(loads.map(({ podUid, claimId }) => [podUid, claimId]))).toEqual(answered);
-  expect(loads.length).toBe(CLAIMS);
-  expect(world.processes.badGrants).toEqual([]);
-
-  // every pod carries a claim, so as many patches as claims are one each
-  expect(calls['PATCH pods']).toBe(CLAIMS);
-  const others = Object.keys(calls).filter(
-    (call) => /^(GET|LIST|DELETE|PUT) (pods|warmpools|warmpoolclaims|secrets)/.test(call) || call === 'PATCH pods/status',
-  );
-  expect(others).toEqual([]);
-  return CLAIMS / seconds;
+  const alive = world.processes.loadedNow().filter(({ claimId }) => isOfThisRound(claimId));
+  expect(new Map(alive.map(({ podUid, claimId }) => [podUid as string, claimId]))).toEqual(answered);
+  const loads = world.processes.loads.filter(({ claimId }) => isOfThisRound(claimId));
+  expect(new Set(loads.map(({ podUid }) => podUid)).size).toBe(loads.length);
+  return {
+    claimsPerSecond: CLAIMS / seconds,
+    latencies: percentiles(answers),
+    calls: Object.fromEntries(Object.entries(calls).filter(([call]) => ON_THE_CLAIM_PATH.test(call))),
+    extraLoads: loads.length - CLAIMS,
+  };
 }
+
+/** The pool's own work (its status, its attempts to refill) is not a claim's. */
+const ON_THE_CLAIM_PATH = /^((GET|LIST) (pods|warmpools|warmpoolclaims|secrets)|(PATCH|PUT|DELETE) pods)\b/;
 
 /** Pods as the pool makes them that belong to no pool, so that neither the operator nor the stand-in watches them. */
 async function barePods(world: StandInWorld, pool: Stored<WarmPool>): Promise<Stored<Pod>[]> {
@@ -198,24 +211,8 @@ async function pauseRefill(world: StandInWorld): Promise<() => Promise<void>> {
   };
 }
 
-function ofOperator(calls: Record<string, number>): Record<string, number> {
-  return Object.fromEntries(
-    Object.entries(calls).filter(([call]) => / (pods|warmpools|warmpoolclaims|secrets|events|leases)/.test(call)),
-  );
-}
-
 function percentiles(answers: ClaimAnswer[]): string {
   const sorted = answers.map(({ seconds }) => seconds * 1000).sort((a, b) => a - b);
   const at = (share: number): string => `${(sorted[Math.floor(sorted.length * share)] ?? 0).toFixed(1)} ms`;
   return `p50 ${at(0.5)}, p99 ${at(0.99)}, max ${at(0.999)}`;
-}
-
-function tally(statuses: number[]): Record<number, number> {
-  const counts: Record<number, number> = {};
-  for (const status of statuses) counts[status] = (counts[status] ?? 0) + 1;
-  return counts;
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

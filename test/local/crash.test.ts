@@ -1,9 +1,5 @@
-import { createHash } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { request as httpRequest } from 'node:http';
-import path from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
-import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { ClaimClient } from '@warmpool/local/claim-client.ts';
 import type { Pod } from '@warmpool/operator/core/resources.ts';
 import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
@@ -109,16 +105,12 @@ describe('npm start ends', () => {
     program = LocalProgram.startWithOwnCache(['--no-demo', '--port', '0', '--pools', pools.folder]);
     const url = await program.url();
     const client = new ClaimClient(url);
-    const storeDir = path.join(program.cacheDir, 'store');
-    const archive = tarOf(Object.entries(acts.files).map(([name, body]) => ({ name, body })));
-    const digest = `sha256:${createHash('sha256').update(archive).digest('hex')}`;
-    mkdirSync(storeDir, { recursive: true });
-    writeFileSync(path.join(storeDir, 'acts.tar'), archive);
+    const code = program.store(acts.files);
     const claim = (claimId: string) =>
       client.claim('default', 'nodejs', {
         claimId,
         function: { name: 'acts', version: '1', tenant: 'acme' },
-        code: { key: 'acts.tar', digest, format: 'tar' },
+        code,
         handler: acts.handler,
       });
     const busy = await claim('busy');

@@ -67,8 +67,10 @@ export class Replica {
     const identity = `${this.name}-${++this.#lives}`;
     const gate = new ReplicaGate(world, random);
     const clock = gate.clock();
-    const crash = (reason: string): void => this.#life?.gate === gate && this.crash(reason);
-    const kube = new KubeLink({ ...this.#deps, gate, crash: (reason) => void crash(reason) }, this.name, sabotage);
+    const crash = (reason: string): void => {
+      if (this.#life?.gate === gate) this.crash(reason);
+    };
+    const kube = new KubeLink({ ...this.#deps, gate, crash }, this.name, sabotage);
     const link = new HostAgentLink({ ...this.#deps, gate }, this.name);
     const operator = new Operator(
       {

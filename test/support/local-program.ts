@@ -1,10 +1,12 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
+import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import type { WarmPool } from '@warmpool/operator/core/resources.ts';
 import { processesOf } from './run-processes.ts';
 
@@ -32,7 +34,7 @@ export class LocalProgram {
     return LocalProgram.#start(args, () => env);
   }
 
-  /** With nothing kept from other runs, in {@link cacheDir}. */
+  /** With nothing kept from other runs, and a store of its own. */
   static startWithOwnCache(args: string[]): LocalProgram {
     return LocalProgram.#start(args, (tmpDir) => ({ XDG_CACHE_HOME: path.join(tmpDir, 'cache') }));
   }
@@ -72,11 +74,6 @@ export class LocalProgram {
     );
   }
 
-  /** What it keeps between runs: of this one only. */
-  get cacheDir(): string {
-    return path.join(this.tmpDir, 'cache', 'warmpool');
-  }
-
   /** The folder of the run, while there is one. */
   runDir(): string | undefined {
     const name = readdirSync(this.tmpDir).find((each) => /^warmpool-[A-Za-z0-9]{6}$/.test(each));
@@ -88,6 +85,16 @@ export class LocalProgram {
     const processes = processesOf(this.tmpDir).map(({ pid, command }) => `process ${pid}: ${command}`);
     const folder = this.runDir();
     return folder === undefined ? processes : [...processes, `folder ${folder}`];
+  }
+
+  /** Puts these files, as an archive, into the store of a program with a cache of its own. */
+  store(files: Record<string, string>): { key: string; digest: string; format: 'tar' } {
+    const archive = tarOf(Object.entries(files).map(([name, body]) => ({ name, body })));
+    const digest = `sha256:${createHash('sha256').update(archive).digest('hex')}`;
+    const folder = path.join(this.tmpDir, 'cache', 'warmpool', 'store');
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(path.join(folder, `${digest.slice(7)}.tar`), archive);
+    return { key: `${digest.slice(7)}.tar`, digest, format: 'tar' };
   }
 
   signal(signal: NodeJS.Signals): void {

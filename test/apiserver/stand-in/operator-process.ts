@@ -59,7 +59,7 @@ export class OperatorProcess {
     ];
     const log = await open(logPath, 'a');
     try {
-      const child = spawn(process.execPath, args, { stdio: ['ignore', log.fd, log.fd] });
+      const child = spawn(process.execPath, ['--cpu-prof','--cpu-prof-dir=/tmp/opprof',...args], { stdio: ['ignore', log.fd, log.fd] });
       const operator = new OperatorProcess(child, ports, logPath);
       await operator.#until('to listen', async () => (await operator.ops('/healthz')) === 200);
       return operator;
