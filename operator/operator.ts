@@ -1,5 +1,4 @@
 import { sleep, type Clock } from './engine/clock.ts';
-import { Controller } from './engine/controller.ts';
 import { Elector } from './engine/elector.ts';
 import { EventRecorder } from './engine/events.ts';
 import { Expectations } from './engine/expectations.ts';
@@ -8,7 +7,7 @@ import type { Log } from './engine/log.ts';
 import type { Metrics } from './engine/metrics.ts';
 import { jitteredBackoffMs, type Random } from './engine/random.ts';
 import { Reflector } from './engine/reflector.ts';
-import { objectKey, ObjectStore } from './engine/store.ts';
+import { ObjectStore } from './engine/store.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
@@ -24,6 +23,7 @@ import { followNode } from './claims/node-follower.ts';
 import { NodeView } from './claims/node-view.ts';
 import { Retirement } from './claims/retirement.ts';
 import { InstanceKeeper } from './controllers/instance-keeper.ts';
+import { runControllers } from './controllers/run-controllers.ts';
 import { RefillYield } from './controllers/refill-yield.ts';
 import { WarmPoolController } from './controllers/warm-pool.ts';
 import { WarmPoolClaimController } from './controllers/warm-pool-claim.ts';
@@ -57,7 +57,6 @@ const SYNC_TIMEOUT_MS = 60_000;
 const NODES_GRACE_MS = 2_000;
 /** A create without an answer stops its pool for this long; longer than any watch may lag unnoticed would be safer, and an outage. */
 const EXPECTATIONS_EXPIRE_MS = 60_000;
-const CLAIM_OBJECT_TIMEOUT_MS = 610_000;
 
 /** Every part of the operator and how they hang together; reading it tells the system. */
 export class Operator {
@@ -146,7 +145,9 @@ export class Operator {
       this.#reflect(PODS, this.pods, signal, LABEL_POOL),
       this.#reflect(WARM_POOLS, this.pools, signal),
       this.#reflect(WARM_POOL_CLAIMS, this.#claimObjects, signal),
-      ...this.#options.nodes.map((node) => followNode({ ...this.#deps, view: this.nodes }, node, signal, () => this.#nodeStreams.signal)),
+      ...this.#options.nodes.map((node) =>
+        followNode({ ...this.#deps, view: this.nodes }, node, signal, () => this.#nodeStreams.signal),
+      ),
     ];
     if (this.#options.leaseNamespace === undefined) {
       running.push(this.#lead(1, () => true, signal));
@@ -192,68 +193,25 @@ export class Operator {
     this.#servingTerm = () => (isLeader() && !signal.aborted ? term : undefined);
     this.#deps.log.info({ term, pools: this.pools.size, pods: this.pods.size }, 'serving claims');
     try {
-      await this.#runControllers(signal);
+      await runControllers(
+        this.#deps,
+        {
+          pools: this.pools,
+          pods: this.pods,
+          claimObjects: this.#claimObjects,
+          nodes: this.nodes,
+          ledger: this.ledger,
+          warmPools: this.#warmPools,
+          warmPoolClaims: this.#warmPoolClaims,
+          keeper: this.#keeper,
+          refillYield: this.#refillYield,
+        },
+        signal,
+      );
     } finally {
       this.#servingTerm = undefined;
       this.ledger.clear();
     }
-  }
-
-  async #runControllers(signal: AbortSignal): Promise<void> {
-    const pools = this.#controller(
-      'warmpool',
-      4,
-      async (key, context) => this.#refillYield.holdMs(key) ?? this.#warmPools.reconcile(key, context.signal),
-    );
-    const instances = this.#controller('instance', 16, async (key) => {
-      const pod = this.pods.getByKey(key);
-      return pod === undefined ? undefined : this.#keeper.reconcile(pod);
-    });
-    const claimObjects = this.#controller(
-      'warmpoolclaim',
-      16,
-      async (key, context) => this.#warmPoolClaims.reconcile(key, context.signal),
-      CLAIM_OBJECT_TIMEOUT_MS,
-    );
-
-    const stops = [
-      this.pools.onChange((before, after) => enqueue(pools, after ?? before)),
-      this.#claimObjects.onChange((before, after) => enqueue(claimObjects, after ?? before)),
-      this.pods.onChange((before, after) => {
-        const pod = after ?? before;
-        if (pod === undefined) return;
-        pools.enqueue(poolKeyOf(pod));
-        enqueue(instances, pod);
-      }),
-      this.nodes.onChange((uid) => {
-        const pod = this.pods.getByUid(uid);
-        if (pod === undefined) return;
-        if (isStandbyLabelled(pod)) pools.enqueue(poolKeyOf(pod));
-        else enqueue(instances, pod);
-      }),
-      this.ledger.onChange((entry) => {
-        const pod = entry.podUid === undefined ? undefined : this.pods.getByUid(entry.podUid);
-        if (pod !== undefined && entry.claim.state === 'ready') enqueue(instances, pod);
-      }),
-    ];
-    for (const pool of this.pools.list()) enqueue(pools, pool);
-    for (const pod of this.pods.list()) enqueue(instances, pod);
-    for (const object of this.#claimObjects.list()) enqueue(claimObjects, object);
-    await Promise.all([pools.run(signal), instances.run(signal), claimObjects.run(signal)]);
-    for (const stop of stops) stop();
-  }
-
-  #controller(
-    name: string,
-    concurrency: number,
-    reconcile: (key: string, context: { signal: AbortSignal }) => Promise<number | undefined | void>,
-    reconcileTimeoutMs = 60_000,
-  ): Controller {
-    const options = { name, concurrency, reconcileTimeoutMs };
-    return new Controller(this.#deps, {
-      ...options,
-      reconcile: async (key, context) => ({ requeueAfterMs: (await reconcile(key, context)) ?? undefined }),
-    });
   }
 
   #reflect<T extends KubeObject>(
@@ -311,8 +269,4 @@ export class Operator {
         this.#expectations.deletionObserved(poolKeyOf(pod), uid);
     });
   }
-}
-
-function enqueue(controller: Controller, object: KubeObject | undefined): void {
-  if (object !== undefined) controller.enqueue(objectKey(object));
 }

@@ -104,8 +104,15 @@ async function retryAndJudge(
 
   const expected = [...pods].map(([id, uid]) => `${id} ${uid}`).sort();
   const carried = async (): Promise<string[]> =>
-    (await world.pods(POOL)).filter((pod) => !isStandbyLabelled(pod)).map((pod) => `${claimIdOf(pod)} ${pod.metadata.uid}`).sort();
-  const loaded = (): string[] => world.processes.loadedNow().map(({ podUid, claimId }) => `${claimId} ${podUid}`).sort();
+    (await world.pods(POOL))
+      .filter((pod) => !isStandbyLabelled(pod))
+      .map((pod) => `${claimIdOf(pod)} ${pod.metadata.uid}`)
+      .sort();
+  const loaded = (): string[] =>
+    world.processes
+      .loadedNow()
+      .map(({ podUid, claimId }) => `${claimId} ${podUid}`)
+      .sort();
   await until(
     'only the answered claims to have pods and processes',
     SETTLED_LIMIT_MS,

@@ -5,7 +5,7 @@ import type { Pod } from '@warmpool/operator/core/resources.ts';
 import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
 import { LocalProgram, poolFolder } from '../support/local-program.ts';
 import { aNodePool, aPythonPool, isPythonHere, LocalWorld } from '../support/local-world.ts';
-import { isAlive, processesOf } from '../support/run-processes.ts';
+import { isAlive } from '../support/run-processes.ts';
 
 const hasPython = await isPythonHere();
 const { acts } = nodejsFixtures;
@@ -131,7 +131,7 @@ describe('npm start ends', () => {
 
   it('within 3 s without a trace when it gets kill -9', async () => {
     await busyProgram();
-    expect(processesOf(program.tmpDir).length).toBeGreaterThan(4);
+    expect(program.processes().length).toBeGreaterThan(4);
     expect(program.runDir()).toBeDefined();
     program.signal('SIGKILL');
     await vi.waitFor(() => expect(program.leftovers()).toEqual([]), { timeout: 3_000, interval: 20 });

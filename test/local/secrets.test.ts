@@ -192,7 +192,9 @@ describe('a secret in a claim', () => {
     expect(await post({ ...claim, claimId: 'works' })).toBe(201);
     expect(await post({ ...claim, claimId: 'Wrong' })).toBe(400);
     expect(await post({ ...claim, claimId: 'fails', handler: 'throws.handler' })).toBe(422);
-    expect(await post({ ...claim, claimId: 'gone', code: { ...code, key: 'gone.tar' } })).toBe(404);
+    expect(
+      await post({ ...claim, claimId: 'gone', code: { ...code, key: 'gone.tar', digest: `sha256:${'0'.repeat(64)}` } }),
+    ).toBe(404);
     expect((await fetch(`${url}/v1/claims/default/works`, { method: 'DELETE' })).status).toBe(200);
     program.signal('SIGTERM');
     expect(await program.exit(10_000)).toBe(0);

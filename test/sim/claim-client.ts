@@ -62,7 +62,10 @@ export class ClaimClient {
       const isAnswered = await this.#askAndGiveUp(plan.cancelAfterMs);
       if (!isAnswered && !plan.retriesAfterCancel) return this.#end('abandoned');
     }
-    const outcomes = await Promise.all([this.#askUntilAnswered(), ...(plan.isDoubled ? [this.#askUntilAnswered()] : [])]);
+    const outcomes = await Promise.all([
+      this.#askUntilAnswered(),
+      ...(plan.isDoubled ? [this.#askUntilAnswered()] : []),
+    ]);
     const outcome = outcomes[0];
     if (outcome !== 'ready') return this.#end(outcome ?? 'failed');
     for (let round = 0; round < plan.asksAgain; round++) {
@@ -120,15 +123,15 @@ export class ClaimClient {
   }
 
   async #ask(cancel: AbortSignal | undefined): Promise<Claim> {
-    const { truth, onSaidReady, onAnswered, trace } = this.#deps;
+    const { truth, trace } = this.#deps;
     const { namespace, pool, request } = this.#facts;
     const claim = await this.#request(cancel, async (operator, signal) => {
       const said = await operator.claims.claim(namespace, pool, request, signal);
-      onSaidReady(this.#facts, said);
+      this.#deps.onSaidReady(this.#facts, said);
       return said;
     });
     trace.add(this.#name, `is answered: ${claim.state} pod ${claim.pod?.name} (${claim.source})`);
-    onAnswered(this.#facts, claim);
+    this.#deps.onAnswered(this.#facts, claim);
     truth.answered(this.#facts, claim);
     return claim;
   }
@@ -141,9 +144,7 @@ export class ClaimClient {
     for (let attempt = 0; this.#deps.isPatient(); attempt++) {
       this.#facts.releaseSentAtMs ??= clock.monotonic();
       try {
-        await this.#request(undefined, (operator) =>
-          operator.claims.release(namespace, request.claimId, keepWarmMs),
-        );
+        await this.#request(undefined, (operator) => operator.claims.release(namespace, request.claimId, keepWarmMs));
         return;
       } catch (error) {
         if (error instanceof ClaimError && error.code === 'ClaimNotFound') return;

@@ -79,8 +79,7 @@ export class DelayedStream<T> implements AsyncIterable<T> {
 
   #send(step: Step<T>): void {
     if (this.#isOver || this.#isBroken) return;
-    const { clock, lagMs } = this.#deps;
-    this.#lastDueMs = Math.max(this.#lastDueMs, clock.monotonic() + lagMs());
+    this.#lastDueMs = Math.max(this.#lastDueMs, this.#deps.clock.monotonic() + this.#deps.lagMs());
     this.#onWay.push({ dueMs: this.#lastDueMs, step });
     this.#setTimer();
   }

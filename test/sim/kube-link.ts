@@ -57,9 +57,7 @@ export class KubeLink implements KubeClient {
     this.#call('write', options, () => this.#deps.server.create(resource, namespace, object));
 
   patch: KubeClient['patch'] = (resource, namespace, name, patch, options) =>
-    this.#call('write', options, () =>
-      this.#deps.server.patch(resource, namespace, name, this.#sabotaged(patch)),
-    );
+    this.#call('write', options, () => this.#deps.server.patch(resource, namespace, name, this.#sabotaged(patch)));
 
   patchStatus: KubeClient['patchStatus'] = (resource, namespace, name, patch, options) =>
     this.#call('write', options, () => this.#deps.server.patchStatus(resource, namespace, name, patch));
@@ -162,7 +160,8 @@ export class KubeLink implements KubeClient {
     const { kube } = profile;
     if (faults.chance(kube.refusedChance)) return { kind: 'refused', error: random.pick(REFUSALS)() };
     if (faults.chance(kube.lostRequestChance)) return { kind: 'lost-request' };
-    if (isWrite && faults.chance(kube.lostReplyChance)) return { kind: 'lost-reply', error: random.pick(LOST_REPLIES)() };
+    if (isWrite && faults.chance(kube.lostReplyChance))
+      return { kind: 'lost-reply', error: random.pick(LOST_REPLIES)() };
     return { kind: 'ok' };
   }
 }

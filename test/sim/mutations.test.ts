@@ -26,7 +26,12 @@ const MUTATIONS: Mutation[] = [
   },
   { what: 'two leaders that answer the same claim', sabotage: { everybodyLeads: true }, invariant: 'I3', seeds: 20 },
   { what: 'pods that are never deleted', sabotage: { forgetsDeletions: true }, invariant: 'I4', seeds: 10 },
-  { what: 'two leaders that clean up after each other', sabotage: { everybodyLeads: true }, invariant: 'I5', seeds: 20 },
+  {
+    what: 'two leaders that clean up after each other',
+    sabotage: { everybodyLeads: true },
+    invariant: 'I5',
+    seeds: 20,
+  },
   { what: 'pools that never see their own pods', sabotage: { hidesStandbyPods: true }, invariant: 'I6', seeds: 10 },
   { what: 'deaths that nobody reports', sabotage: { hidesDeaths: true }, invariant: 'I8', seeds: 20 },
   { what: 'pools that nobody fills', sabotage: { hidesStandbyPods: true }, invariant: 'liveness', seeds: 5 },

@@ -162,7 +162,7 @@ export class Replica {
       gate.deliver(() => {
         operation(operator, caller.signal).then(
           (value) => settle(() => resolve(value)),
-          (error: unknown) => settle(() => reject(error as Error)),
+          (error: unknown) => settle(() => reject(error)),
         );
       });
     });

@@ -65,7 +65,7 @@ export function callOverWire<T>({ clock, random, gate }: WireDeps, call: WireCal
           if (fate.kind === 'ok') answer(() => resolve(value));
           else if (fate.error !== undefined) answer(() => reject(fate.error));
         },
-        (error: unknown) => answer(() => reject(error as Error)),
+        (error: unknown) => answer(() => reject(error)),
       );
     });
   });

@@ -127,7 +127,17 @@ export class World {
     };
     this.#observeCluster();
     this.#kubelets = new Kubelets({
-      ...{ clock, random: new Prng(`kubelets ${seed}`), faults, profile, cluster, pods, actor, sabotage, nodes: this.#nodes },
+      ...{
+        clock,
+        random: new Prng(`kubelets ${seed}`),
+        faults,
+        profile,
+        cluster,
+        pods,
+        actor,
+        sabotage,
+        nodes: this.#nodes,
+      },
       onBoot: (process, node) => {
         trace.add(node.name, `${this.#podName(process.podUid)} is standby, epoch ${process.epoch}`);
         truth.booted(process, node);

@@ -1,14 +1,23 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { vi } from 'vitest';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import type { WarmPool } from '@warmpool/operator/core/resources.ts';
-import { processesOf } from './run-processes.ts';
+import { processesOf, type RunProcess } from './run-processes.ts';
 
 const MAIN = fileURLToPath(new URL('../../local/main.ts', import.meta.url));
 const START_LIMIT_MS = 30_000;
@@ -21,6 +30,7 @@ export class LocalProgram {
   readonly tmpDir: string;
   readonly #child: ChildProcess;
   readonly #exited: Promise<number | null>;
+  #knownRunDir: string | undefined;
 
   private constructor(child: ChildProcess, tmpDir: string) {
     this.#child = child;
@@ -68,23 +78,33 @@ export class LocalProgram {
       () => {
         const url = /The claim API is at (\S+),/.exec(this.stdout)?.[1];
         if (url === undefined) throw new Error(`it does not serve: ${this.stdout}${this.stderr}`);
+        this.runDir();
         return url;
       },
       { timeout: START_LIMIT_MS, interval: 20 },
     );
   }
 
-  /** The folder of the run, while there is one. */
+  /** The folder of the run, while there is one: by the pid in it. */
   runDir(): string | undefined {
-    const name = readdirSync(this.tmpDir).find((each) => /^warmpool-[A-Za-z0-9]{6}$/.test(each));
-    return name === undefined ? undefined : path.join(this.tmpDir, name);
+    const found = [this.tmpDir, '/dev/shm']
+      .filter((parent) => existsSync(parent))
+      .flatMap((parent) => readdirSync(parent).map((name) => path.join(parent, name)))
+      .find((folder) => path.basename(folder).startsWith('warmpool-') && supervisorOf(folder) === this.#child.pid);
+    this.#knownRunDir = found ?? this.#knownRunDir;
+    return found;
   }
 
   /** What is left of the run, in words; empty when nothing is. */
   leftovers(): string[] {
-    const processes = processesOf(this.tmpDir).map(({ pid, command }) => `process ${pid}: ${command}`);
     const folder = this.runDir();
+    const processes = this.processes().map(({ pid, command }) => `process ${pid}: ${command}`);
     return folder === undefined ? processes : [...processes, `folder ${folder}`];
+  }
+
+  processes(): RunProcess[] {
+    const found = [this.tmpDir, this.#knownRunDir ?? this.tmpDir].flatMap(processesOf);
+    return [...new Map(found.map((each) => [each.pid, each])).values()];
   }
 
   /** Puts these files, as an archive, into the store of a program with a cache of its own. */
@@ -108,7 +128,7 @@ export class LocalProgram {
       await closed;
     }
     await vi.waitFor(() => {
-      if (processesOf(this.tmpDir).length > 0) throw new Error(this.leftovers().join('\n'));
+      if (this.processes().length > 0) throw new Error(this.leftovers().join('\n'));
     }, 10_000);
     rmSync(this.tmpDir, { recursive: true, force: true });
   }
@@ -120,4 +140,12 @@ export function poolFolder(pools: WarmPool[]): { folder: string; remove: () => v
   mkdirSync(folder, { recursive: true });
   for (const pool of pools) writeFileSync(path.join(folder, `${pool.metadata.name}.yaml`), JSON.stringify(pool));
   return { folder, remove: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+function supervisorOf(runDir: string): number | undefined {
+  try {
+    return Number.parseInt(readFileSync(path.join(runDir, 'supervisor.pid'), 'utf8'), 10);
+  } catch {
+    return undefined;
+  }
 }

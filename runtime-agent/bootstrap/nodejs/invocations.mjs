@@ -12,11 +12,12 @@ import { WaitingLine } from './waiting-line.mjs';
  * @import { TerminationReason } from './termination.mjs'
  */
 
-/** @typedef {{ method: string, path: string, query: Record<string, string>, headers: Record<string, unknown> }} HttpFacts */
-/** @typedef {{ id: string, event: unknown, sizeBytes: number, callerDeadlineUnixMs: number, http: HttpFacts }} Call */
-/** @typedef {{ handler: (event: unknown, context: unknown) => unknown, load: LoadRequest }} Bound */
-/** @typedef {{ result: EncodedResult, queueMs: number, handlerMs: number }} Outcome */
 /**
+ * @typedef {{ method: string, path: string, query: Record<string, string>, headers: Record<string, unknown> }} HttpFacts
+ * @typedef {{ id: string, event: unknown, sizeBytes: number, callerDeadlineUnixMs: number, http: HttpFacts }} Call
+ * @typedef {{ handler: (event: unknown, context: unknown) => unknown, load: LoadRequest }} Bound
+ * @typedef {{ result: EncodedResult, queueMs: number, handlerMs: number }} Outcome
+ *
  * @typedef {object} Active a request that is queued or running
  * @property {Call} call
  * @property {RequestRecord} record
@@ -27,8 +28,7 @@ import { WaitingLine } from './waiting-line.mjs';
  * @property {boolean} isKilled
  * @property {(outcome: Outcome) => void} resolve
  * @property {(error: AgentError) => void} reject
- */
-/**
+ *
  * @typedef {object} InvocationDeps
  * @property {import('./lifecycle.mjs').Lifecycle} lifecycle
  * @property {import('./log-ring.mjs').LogRing} logs

@@ -59,7 +59,7 @@ export class OperatorProcess {
     ];
     const log = await open(logPath, 'a');
     try {
-      const child = spawn(process.execPath, ['--cpu-prof','--cpu-prof-dir=/tmp/opprof',...args], { stdio: ['ignore', log.fd, log.fd] });
+      const child = spawn(process.execPath, args, { stdio: ['ignore', log.fd, log.fd] });
       const operator = new OperatorProcess(child, ports, logPath);
       await operator.#until('to listen', async () => (await operator.ops('/healthz')) === 200);
       return operator;
@@ -99,10 +99,7 @@ export class OperatorProcess {
   /** Asks it to stop and gives its exit code; a process that does not stop in time is an error. */
   async terminate(): Promise<number | null> {
     this.#process.kill('SIGTERM');
-    const isGone = await Promise.race([
-      this.#exited.then(() => true),
-      delay(EXIT_LIMIT_MS, false, { ref: false }),
-    ]);
+    const isGone = await Promise.race([this.#exited.then(() => true), delay(EXIT_LIMIT_MS, false, { ref: false })]);
     if (isGone) return this.#process.exitCode;
     await this.kill9();
     throw new Error(`the operator did not stop within ${EXIT_LIMIT_MS} ms of SIGTERM:\n${await this.#lastWords()}`);

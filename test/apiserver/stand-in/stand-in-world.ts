@@ -119,7 +119,7 @@ export class StandInWorld implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#operators.filter((operator) => !operator.hasExited).map((operator) => operator.terminate()));
+    await Promise.all(this.#operators.filter((operator) => !operator.hasExited).map((operator) => operator.kill9()));
     await this.kubelet[Symbol.asyncDispose]();
     await this.#agent?.[Symbol.asyncDispose]();
     await this.#sweep();

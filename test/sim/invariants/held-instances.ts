@@ -1,4 +1,10 @@
-import { claimIdOf, hasRestarted, isFinished, isTerminating, type StoredPod } from '@warmpool/operator/core/pod-view.ts';
+import {
+  claimIdOf,
+  hasRestarted,
+  isFinished,
+  isTerminating,
+  type StoredPod,
+} from '@warmpool/operator/core/pod-view.ts';
 import type { RuntimeProcess } from '../runtime-process.ts';
 import type { ClaimFacts } from '../truth.ts';
 import { isReplica, type PodChange, type WorldView } from './world-view.ts';
@@ -53,8 +59,7 @@ export class HeldInstances {
     // after a change of leader an instance's life counts from its claim
     const ageMs = readyMs + request.deadlineMs;
     return (
-      (ttlSeconds > 0 && ageMs >= ttlSeconds * 1000) ||
-      (idleTimeoutSeconds > 0 && readyMs >= idleTimeoutSeconds * 1000)
+      (ttlSeconds > 0 && ageMs >= ttlSeconds * 1000) || (idleTimeoutSeconds > 0 && readyMs >= idleTimeoutSeconds * 1000)
     );
   }
 }

@@ -47,7 +47,9 @@ export class Leftovers {
     if (isTerminating(pod) || truth.wasNodeTroubled(uid, 1_000)) return undefined;
     const loaded = truth.processes(uid).find((process) => process.isAlive && process.claimId !== undefined);
     if (!isClaimed(pod))
-      return loaded === undefined ? undefined : { invariant: 'I4', what: `loaded for ${loaded.claimId} and not claimed` };
+      return loaded === undefined
+        ? undefined
+        : { invariant: 'I4', what: `loaded for ${loaded.claimId} and not claimed` };
     const claimId = claimIdOf(pod);
     if (loaded === undefined) return { invariant: 'I4', what: `claimed by ${claimId} and not loaded` };
     const last = claimId === undefined ? undefined : truth.claims.get(claimId)?.answers.at(-1);

@@ -11,7 +11,8 @@ export function unsettled(view: WorldView): string[] {
   const [leader] = leaders;
   if (leader === undefined || leaders.length > 1) return [`${leaders.length} replicas serve`];
   const words: string[] = [];
-  for (const [claimId, { outcome }] of view.truth.claims) if (outcome === undefined) words.push(`claim ${claimId} is open`);
+  for (const [claimId, { outcome }] of view.truth.claims)
+    if (outcome === undefined) words.push(`claim ${claimId} is open`);
   const pools = view.cluster.snapshot(WARM_POOLS) as readonly Stored<WarmPool>[];
   for (const pool of pools) words.push(...unsettledPool(view, pool));
   for (const pod of view.pods.all()) {
@@ -27,7 +28,13 @@ export function unsettled(view: WorldView): string[] {
   return words;
 }
 
-function hasLimitedLife({ ttlSeconds, idleTimeoutSeconds }: { ttlSeconds: number; idleTimeoutSeconds: number }): boolean {
+function hasLimitedLife({
+  ttlSeconds,
+  idleTimeoutSeconds,
+}: {
+  ttlSeconds: number;
+  idleTimeoutSeconds: number;
+}): boolean {
   return ttlSeconds > 0 || idleTimeoutSeconds > 0;
 }
 
@@ -36,7 +43,8 @@ function unsettledPool(view: WorldView, pool: Stored<WarmPool>): string[] {
   const { replicas } = pool.spec;
   const { status } = pool;
   const standby = [...view.pods.all()].filter(
-    (pod) => isStandbyLabelled(pod) && isOwnedBy(pod, pool) && view.truth.process(pod.metadata.uid)?.state === 'standby',
+    (pod) =>
+      isStandbyLabelled(pod) && isOwnedBy(pod, pool) && view.truth.process(pod.metadata.uid)?.state === 'standby',
   ).length;
   if (standby !== replicas) return [`pool ${name} has ${standby} of ${replicas} standby pods`];
   const isTold =

@@ -5,11 +5,10 @@ import { Agent, request } from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { findRuntimes } from './runtimes.ts';
-import type { PresentRuntime } from './runtimes.ts';
+import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 
 /**
- * `node runtime-agent/measure.ts [runtime] [processes]`: what one standby process costs and how fast it loads, by fresh
+ * `node bench/measure-runtime.ts [runtime] [processes]`: what one standby process costs and how fast it loads, by fresh
  * processes one after the other, as a table. Every load goes over a connection that was opened before.
  */
 
