@@ -11,7 +11,7 @@ import { ObjectStore } from './engine/store.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
-import { claimRecordOf, isStandbyLabelled, isTerminating, poolKeyOf } from './core/pod-view.ts';
+import { isStandbyLabelled, isTerminating, ownerUidOf, poolKeyOf } from './core/pod-view.ts';
 import { ClaimLedger } from './claims/claim-ledger.ts';
 import { ClaimQueries } from './claims/claim-queries.ts';
 import { ClaimRun } from './claims/claim-run.ts';
@@ -262,11 +262,14 @@ export class Operator {
       const pod = after ?? before;
       if (pod === undefined) return;
       const uid = pod.metadata.uid as PodUid;
-      // a cold pod is a claim's: no creation of the pool is told by it
-      if (before === undefined && claimRecordOf(pod)?.source !== 'cold')
-        this.#expectations.creationObserved(poolKeyOf(pod), uid);
+      const pool = ownerUidOf(pod) ?? (before === undefined ? undefined : ownerUidOf(before));
+      if (pool === undefined) return;
+      if (before === undefined) this.#expectations.creationObserved(pool, uid);
       if (after === undefined || isTerminating(after) || !isStandbyLabelled(after))
-        this.#expectations.deletionObserved(poolKeyOf(pod), uid);
+        this.#expectations.deletionObserved(pool, uid);
+    });
+    this.pools.onChange((before, after) => {
+      if (after === undefined && before !== undefined) this.#expectations.forget(before.metadata.uid);
     });
   }
 }

@@ -1,4 +1,5 @@
 import type { Claim, ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
+import PQueue from 'p-queue';
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { OwnerReference, Stored } from '../engine/kube-client.ts';
@@ -7,7 +8,7 @@ import type { ObjectStore } from '../engine/store.ts';
 import { poolKey, type StoredPod } from '../core/pod-view.ts';
 import type { WarmPool } from '../core/resources.ts';
 import { claimError, type ClaimError } from '../errors.ts';
-import { attemptClaim, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
+import { attemptClaim, type AttemptInput, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { startCold, type ColdStartDeps } from './cold-start.ts';
 import { findPool } from './find-pool.ts';
@@ -29,6 +30,11 @@ export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
   log: Log;
 }
 
+/**
+ * Writes and loads at once. More only wait for each other in the connections to the apiserver, with their time limits running, and
+ * an overloaded operator would then use up pods faster than it serves claims.
+ */
+const MAX_ATTEMPTS = 64;
 /** A pod that fails is replaced by another for the same claim this often, while the deadline lasts. */
 const MAX_PODS_PER_CLAIM = 5;
 
@@ -39,6 +45,7 @@ const MAX_PODS_PER_CLAIM = 5;
  */
 export class ClaimRun {
   readonly #deps: ClaimRunDeps;
+  readonly #slots = new PQueue({ concurrency: MAX_ATTEMPTS });
   #loading = 0;
 
   constructor(deps: ClaimRunDeps) {
@@ -76,9 +83,11 @@ export class ClaimRun {
       ledger.bind(entry, candidate.uid);
       const record = this.#record(work, source);
       const input = { ...work, candidate, record, runtime: pool.spec.runtime, isWritten: source === 'cold' };
-      const result = await this.#counted(() => attemptClaim(this.#deps, input));
+      const result = await this.#attempt(input);
       if (result.kind === 'ready') return this.#ready(work, { ...instanceOf(candidate, result), ...picked });
       ledger.unbind(entry);
+      // if it was not retired: another has it, or it died by itself, and others must be free to see that
+      this.#deps.inventory.release(candidate.uid);
       last = result.error;
       if (result.kind === 'fail' || entry.cancel.signal.aborted) throw last;
       const pod = candidate.pod.metadata.name;
@@ -111,13 +120,16 @@ export class ClaimRun {
     return startCold(this.#deps, pool, record, owner, work.deadlineMonotonicMs, signal, onCreated);
   }
 
-  async #counted<T>(load: () => Promise<T>): Promise<T> {
-    this.#deps.onLoading?.(++this.#loading);
-    try {
-      return await load();
-    } finally {
-      this.#deps.onLoading?.(--this.#loading);
-    }
+  /** In a slot of its own, so that the time limits of write and load run only while something is done about them. */
+  #attempt(input: AttemptInput): Promise<AttemptResult> {
+    return this.#slots.add(async () => {
+      this.#deps.onLoading?.(++this.#loading);
+      try {
+        return await attemptClaim(this.#deps, input);
+      } finally {
+        this.#deps.onLoading?.(--this.#loading);
+      }
+    });
   }
 
   /** 7. Both the write and the load are through: the answer, unless another process leads by now. */

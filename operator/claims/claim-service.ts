@@ -208,6 +208,7 @@ export class ClaimService {
     const uid = entry.podUid;
     const pod = uid === undefined ? undefined : pods.getByUid(uid);
     const isKept = keepWarmMs > 0 && pod !== undefined && (await idle.keep(entry, pod, keepWarmMs));
+    if (this.#deps.servingTerm() !== entry.term) throw notLeader();
     ledger.end(entry, { state: 'released' }, RELEASED_KEEP_MS);
     if (!isKept && pod !== undefined) await retirement.retire(pod, `claim ${claimId} was released`);
     return entry.claim;

@@ -8,7 +8,7 @@ import type { ObjectStore } from '../engine/store.ts';
 import { claimIdle } from '../core/pod-transitions.ts';
 import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
-import type { LedgerEntry } from './claim-ledger.ts';
+import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { IdleInstances, type IdleInstance } from './idle-instances.ts';
 import type { NodeView } from './node-view.ts';
 import type { Retirement } from './retirement.ts';
@@ -18,7 +18,9 @@ export interface IdleReuseDeps {
   kube: KubeClient;
   nodes: NodeView;
   pods: ObjectStore<Pod>;
+  ledger: ClaimLedger;
   retirement: Retirement;
+  servingTerm(): number | undefined;
   log: Log;
 }
 
@@ -52,6 +54,8 @@ export class IdleReuse {
       const written = await this.#deps.kube.patch<Pod>(PODS, entry.namespace, pod.metadata.name, {
         metadata: { uid: pod.metadata.uid, annotations },
       });
+      // another term may have begun meanwhile, in which the claim is ready again
+      if (this.#deps.servingTerm() !== entry.term) return false;
       this.instances.add({
         uid: report.podUid,
         pod: written,
@@ -86,8 +90,13 @@ export class IdleReuse {
       const idle = this.instances.take(reuseKey(pool, entry.privateFingerprint));
       if (idle === undefined) return undefined;
       const startedMs = this.#deps.clock.monotonic();
+      // in hand from here on: nobody else may end it while it is written
+      this.#deps.ledger.bind(entry, idle.uid);
       const pod = await this.#write(idle, record(), owner);
-      if (pod === undefined) continue;
+      if (pod === undefined) {
+        this.#deps.ledger.unbind(entry);
+        continue;
+      }
       const writeMs = this.#deps.clock.monotonic() - startedMs;
       const phases = { writeMs, fetchMs: 0, unpackMs: 0, mountMs: 0, loadMs: 0, importMs: 0 } as const;
       return {

@@ -108,14 +108,12 @@ export class InstanceKeeper {
 
   /** A claim of this process works on the pod right now and will settle what becomes of it. */
   #isInHand(pod: StoredPod, record: ClaimRecord | undefined, entry: LedgerEntry | undefined): boolean {
-    if (entry !== undefined) return entry.claim.state === 'loading' && !entry.isRecovering;
+    if (entry !== undefined) return isUnderWay(entry);
     if (record === undefined) return false;
     const holder = this.#deps.ledger.get(pod.metadata.namespace ?? '', record.claimId);
-    const isUnderWay =
-      holder !== undefined &&
-      (holder.claim.state === 'queued' || holder.claim.state === 'loading') &&
-      !holder.isRecovering;
-    return isUnderWay && (holder.podUid === undefined || holder.podUid === pod.metadata.uid);
+    return (
+      holder !== undefined && isUnderWay(holder) && (holder.podUid === undefined || holder.podUid === pod.metadata.uid)
+    );
   }
 
   #facts(pod: StoredPod, record: ClaimRecord | undefined, entry: LedgerEntry | undefined): InstanceFacts {
@@ -209,7 +207,7 @@ export class InstanceKeeper {
   }
 
   #lose(entry: LedgerEntry, message: string): void {
-    if (entry.claim.state === 'loading' && !entry.isRecovering) return; // its claim goes on with another pod
+    if (isUnderWay(entry)) return; // its claim goes on with another pod
     if (entry.isRecovering) {
       // never answered by this process: a retry may start anew
       this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'PodLost', message } }, 0);
@@ -234,4 +232,9 @@ export class InstanceKeeper {
     const entry = this.#deps.ledger.ofPod(uid);
     if (entry !== undefined) this.#lose(entry, 'its pod was deleted');
   }
+}
+
+/** Not answered yet: the claim itself settles what becomes of its pod. */
+function isUnderWay({ claim, isRecovering }: LedgerEntry): boolean {
+  return (claim.state === 'queued' || claim.state === 'loading') && !isRecovering;
 }

@@ -65,7 +65,7 @@ export class WarmPoolController {
     const plan = planPool({
       spec: pool.spec,
       members,
-      isCacheBehind: !expectations.satisfied(key),
+      isCacheBehind: !expectations.satisfied(pool.metadata.uid),
       createNotBeforeUnixMs: this.#failures.notBeforeUnixMs(key),
       nowUnixMs: clock.now(),
     });
@@ -78,7 +78,7 @@ export class WarmPoolController {
     const createError = signal.aborted ? undefined : await this.#create(pool, key, plan.create);
     await this.#tell(pool, key, members, pods);
     if (createError !== undefined) throw createError as Error;
-    return requeueAfterMs(plan, expectations.expiresInMs(key));
+    return requeueAfterMs(plan, expectations.expiresInMs(pool.metadata.uid));
   }
 
   #members(pool: Stored<WarmPool>, pods: StoredPod[]): Member[] {
@@ -118,15 +118,15 @@ export class WarmPoolController {
           );
         }
         this.#deps.log.info({ pool: key, pod: pod.metadata.name, reason, detail: message }, 'removing standby pod');
-        await this.#delete(key, pod, uid as PodUid);
+        await this.#delete(pool.metadata.uid, pod, uid as PodUid);
       }),
     );
   }
 
-  async #delete(key: string, pod: StoredPod, uid: PodUid): Promise<void> {
+  async #delete(poolUid: string, pod: StoredPod, uid: PodUid): Promise<void> {
     const { expectations, inventory, kube } = this.#deps;
     const { namespace = '', name } = pod.metadata;
-    expectations.expectDeletion(key, uid);
+    expectations.expectDeletion(poolUid, uid);
     try {
       await kube.patch<Pod>(PODS, namespace, name, retireStandby(uid), { timeoutMs: WRITE_TIMEOUT_MS });
       inventory.index.retire(uid);
@@ -134,12 +134,12 @@ export class WarmPoolController {
       if (isKubeError(error) && error.isAmbiguous) {
         // out of reach until the write cannot arrive any more: by then the cache has told, or nothing was written
         this.#deps.clock.after(UNKNOWN_WRITE_MS, () => {
-          expectations.deletionObserved(key, uid);
+          expectations.deletionObserved(poolUid, uid);
           inventory.release(uid);
         });
         throw error;
       }
-      expectations.deletionObserved(key, uid);
+      expectations.deletionObserved(poolUid, uid);
       if (isKubeError(error, 404)) inventory.index.retire(uid);
       else inventory.release(uid); // a claim was faster: the cache will tell
       if (![404, 409, 422].some((status) => isKubeError(error, status))) throw error;
@@ -152,17 +152,17 @@ export class WarmPoolController {
   async #create(pool: Stored<WarmPool>, key: string, count: number): Promise<unknown> {
     if (count === 0) return undefined;
     const { expectations, log } = this.#deps;
-    expectations.expectCreations(key, count);
+    expectations.expectCreations(pool.metadata.uid, count);
     let started = 0;
     let failure: unknown;
     const worker = async (): Promise<void> => {
       while (started < count && failure === undefined) {
         started++;
-        failure = (await this.#createOne(pool, key)) ?? failure;
+        failure = (await this.#createOne(pool)) ?? failure;
       }
     };
     await Promise.all(Array.from({ length: Math.min(CREATE_CONCURRENCY, count) }, worker));
-    for (; started < count; started++) expectations.creationFailed(key);
+    for (; started < count; started++) expectations.creationFailed(pool.metadata.uid);
     if (failure === undefined) {
       this.#createErrors.delete(key);
       return undefined;
@@ -178,17 +178,17 @@ export class WarmPoolController {
   }
 
   /** The error, if there was one. */
-  async #createOne(pool: Stored<WarmPool>, key: string): Promise<unknown> {
+  async #createOne(pool: Stored<WarmPool>): Promise<unknown> {
     const { expectations, kube } = this.#deps;
     try {
       const pod = await kube.create<Pod>(PODS, pool.metadata.namespace ?? '', buildStandbyPod(pool), {
         timeoutMs: WRITE_TIMEOUT_MS,
       });
-      expectations.creationReturned(key, pod.metadata.uid);
+      expectations.creationReturned(pool.metadata.uid, pod.metadata.uid);
       return undefined;
     } catch (error) {
-      if (isKubeError(error) && error.isAmbiguous) expectations.creationUnknown(key);
-      else expectations.creationFailed(key);
+      if (isKubeError(error) && error.isAmbiguous) expectations.creationUnknown(pool.metadata.uid);
+      else expectations.creationFailed(pool.metadata.uid);
       return error;
     }
   }
@@ -221,7 +221,6 @@ export class WarmPoolController {
   #forget(key: string): void {
     this.#failures.forget(key);
     this.#createErrors.delete(key);
-    this.#deps.expectations.forget(key);
   }
 }
 

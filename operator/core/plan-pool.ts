@@ -38,6 +38,8 @@ export type RemoveReason = 'Dead' | 'Stuck' | 'ScaleDown' | 'Outdated';
 
 /** One pass never creates more than this: a mistake then is a small one, and the next pass follows at once. */
 const CREATE_BURST = 250;
+/** The end of a reservation that changed nothing is told by no event. */
+const RESERVED_CHECK_MS = 1_000;
 
 /**
  * What to do about a pool's size. Dead and stuck pods go first whatever the size; then size (booting before ready, oldest first);
@@ -54,6 +56,7 @@ export function planPool(input: PoolPlanInput): PoolPlan {
     const ageMs = nowUnixMs - member.createdAtUnixMs;
     if (member.isReserved) {
       keep.push(member);
+      nextCheckMs = Math.min(nextCheckMs ?? Infinity, RESERVED_CHECK_MS);
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
     } else if (!member.isReady && ageMs >= bootLimitMs) {

@@ -54,6 +54,11 @@ export function isOwnedBy(pod: StoredPod, pool: Stored<WarmPool>): boolean {
   );
 }
 
+/** Of the pool that keeps it; a pool that is made again under its name is another one. */
+export function ownerUidOf(pod: StoredPod): string | undefined {
+  return pod.metadata.ownerReferences?.find((owner) => owner.controller === true)?.uid;
+}
+
 export function templateHashOf(pod: StoredPod): string | undefined {
   return pod.metadata.labels?.[LABEL_TEMPLATE_HASH];
 }

@@ -120,7 +120,7 @@ async function claimRound(world: StandInWorld, operator: OperatorProcess, number
   for (const pod of pods) expect(claimRecordOf(pod)?.claimId).toBe(claimIdOf(pod));
 
   const alive = world.processes.loadedNow().filter(({ claimId }) => isOfThisRound(claimId));
-  expect(new Map(alive.map(({ podUid, claimId }) => [podUid as string, claimId]))).toEqual(answered);
+  expect(new Map(alive.map(({ podUid, claimId }) => [podUid, claimId]))).toEqual(answered);
   const loads = world.processes.loads.filter(({ claimId }) => isOfThisRound(claimId));
   expect(new Set(loads.map(({ podUid }) => podUid)).size).toBe(loads.length);
   return {
@@ -134,18 +134,26 @@ async function claimRound(world: StandInWorld, operator: OperatorProcess, number
 /** The pool's own work (its status, its attempts to refill) is not a claim's. */
 const ON_THE_CLAIM_PATH = /^((GET|LIST) (pods|warmpools|warmpoolclaims|secrets)|(PATCH|PUT|DELETE) pods)\b/;
 
-/** Pods as the pool makes them that belong to no pool, so that neither the operator nor the stand-in watches them. */
+/**
+ * Standby pods as the pool makes them, booted by the stand-in, under the name of a pool that does not exist: the operator's watch and the
+ * stand-in's see them like any others, so that a write to one costs the apiserver what a claim's costs it, and nothing comes of it.
+ */
 async function barePods(world: StandInWorld, pool: Stored<WarmPool>): Promise<Stored<Pod>[]> {
   const template = buildStandbyPod(pool);
-  const { [LABEL_POOL]: _, ...labels } = template.metadata.labels ?? {};
+  const labels = { ...template.metadata.labels, [LABEL_POOL]: 'bare' };
   const pod = { ...template, metadata: { ...template.metadata, labels } };
   const numbers = Array.from({ length: CLAIMS + WARM_UPS }, (_, index) => index);
-  return inParallel(numbers, AT_ONCE, () => world.kube.create<Pod>(PODS, world.namespace, pod));
+  const pods = await inParallel(numbers, AT_ONCE, () => world.kube.create<Pod>(PODS, world.namespace, pod));
+  await until('the bare pods to be standby', 60_000, () => {
+    const booted = new Set<string>(world.processes.reports().map(({ podUid }) => podUid));
+    return pods.every(({ metadata }) => booted.has(metadata.uid));
+  });
+  return pods;
 }
 
 /**
- * The same write as a claim's, with the operator's client and its settings, as many pods, as many at once, while the operator is idle:
- * nothing but the writes is measured. Gives writes per second.
+ * The same write as a claim's but for the state's name, with the operator's client and its settings, as many pods, as many at once: what
+ * is left out is what the operator does around the write. Gives writes per second.
  */
 async function bareWrites(world: StandInWorld, pods: Stored<Pod>[]): Promise<number> {
   if (access === undefined) throw new Error('no apiserver on this machine');
@@ -153,7 +161,11 @@ async function bareWrites(world: StandInWorld, pods: Stored<Pod>[]): Promise<num
   const write = (pod: Stored<Pod>): Promise<Stored<Pod>> => {
     const { name, uid } = pod.metadata;
     const record = { ...aRecord(), claimId: name, loadedAs: name };
-    return kube.patch<Pod>(PODS, world.namespace, name, claimStandby(uid, record, undefined), { timeoutMs: 4_000 });
+    // a state that the operator does not know: it would look after a claimed pod
+    const patch = claimStandby(uid, record, undefined).map((operation) =>
+      'value' in operation && operation.value === 'claimed' ? { ...operation, value: 'bare' } : operation,
+    );
+    return kube.patch<Pod>(PODS, world.namespace, name, patch, { timeoutMs: 4_000 });
   };
   try {
     // the operator's code is compiled and its connections are open when the claims come; so are these

@@ -148,7 +148,7 @@ describe('an archive that is none, or a hostile one, is refused and leaves nothi
 
 interface BadCode extends Expected {
   fixture: Exclude<keyof RuntimeFixtures, 'acts'>;
-  kind?: 'http';
+  kind?: NonNullable<ClaimRequestInput['kind']>;
 }
 
 const CASES: BadCode[] = [
@@ -186,6 +186,16 @@ function badCode(pool: string, fixtures: RuntimeFixtures): void {
 }
 
 describe('code that cannot be run, in Node', () => badCode('nodejs', nodejsFixtures));
+describe('a module that never gives the thread back after its first await', () => {
+  it('is answered soon after its limit, and its process is gone soon after the answer', async () => {
+    const files = { 'index.mjs': 'await null;\nfor (;;);\nexport const handler = () => 1;\n' };
+    const claim = world.claimFor(files, { limits: { initTimeoutMs: INIT_TIMEOUT_MS } });
+    await expectRefused(claim, { status: 504, code: 'InitTimeout', message: /did not finish importing|not imported/ });
+    await world.untilFull();
+    await vi.waitFor(() => expect(world.processes().length).toBeLessThanOrEqual(processesOfFullPools), 5000);
+  });
+});
+
 describe.runIf(hasPython)('code that cannot be run, in Python', () => badCode('python', pythonFixtures));
 
 describe('a claim that is too large', () => {

@@ -7,6 +7,7 @@ import { machineConfig } from '@warmpool/local/config.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import { packFunctions, type PackedFunction } from '@warmpool/local/pack-functions.ts';
 import { WARM_POOL_CLAIMS, type WarmPoolClaim } from '@warmpool/operator/core/resources.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { warmPoolClaimSpecSchema } from '@warmpool/protocol/warm-pool.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
 import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
@@ -91,6 +92,9 @@ describe('claims', () => {
     const claimOf = (claimId: string, tenant = 'acme', env = {}) =>
       world.claimOf(code, { claimId, handler: acts.handler, env, function: { name: 'kept', version: '1', tenant } });
     const first = await world.client.claim('default', 'nodejs', claimOf('warm-1'));
+    // only an instance that its node has reported as ready is kept
+    const uid = first.pod?.uid as PodUid;
+    await vi.waitFor(() => expect(world.local.operator.nodes.report(uid)?.state).toBe('ready'), 3000);
     expect(await world.call('DELETE', '/v1/claims/default/warm-1?keepWarm=30s')).toMatchObject({ status: 200 });
     const others = [claimOf('warm-2', 'other'), claimOf('warm-3', 'acme', { MODE: 'other' })];
     for (const other of others) {

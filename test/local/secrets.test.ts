@@ -29,14 +29,14 @@ function claimWith(world: LocalWorld, pool: string, canary: string): ClaimReques
 /** Whether a process holds the text in memory that it can write to; what it cannot write to is files that others have too. */
 function holdsInMemory(pid: number, text: string): boolean {
   const wanted = Buffer.from(text);
+  const portion = Buffer.alloc(PORTION_BYTES);
   const memory = openSync(`/proc/${pid}/mem`, 'r');
   try {
     return writableMaps(pid).some(([start, end]) => {
       // portions overlap, so that a text on their border is found
       for (let at = start; at < end; at += BigInt(PORTION_BYTES - wanted.length)) {
-        const size = Number(end - at < PORTION_BYTES ? end - at : BigInt(PORTION_BYTES));
-        const portion = Buffer.alloc(size);
-        if (readAt(memory, portion, at) && portion.includes(wanted)) return true;
+        const sizeBytes = readAt(memory, portion, at, Number(end - at));
+        if (portion.subarray(0, sizeBytes).includes(wanted)) return true;
       }
       return false;
     });
@@ -52,12 +52,12 @@ function writableMaps(pid: number): [bigint, bigint][] {
   ]);
 }
 
-function readAt(fd: number, into: Buffer, position: bigint): boolean {
+function readAt(fd: number, into: Buffer, position: bigint, leftBytes: number): number {
   try {
-    return readSync(fd, into, 0, into.length, position) > 0;
+    return readSync(fd, into, 0, Math.min(into.length, leftBytes), position);
   } catch {
     // gone since the map was read
-    return false;
+    return 0;
   }
 }
 

@@ -3,6 +3,7 @@ import type { Resource } from '@warmpool/operator/engine/kube-client.ts';
 import type { StoredPod } from '@warmpool/operator/core/pod-view.ts';
 import { MemoryCluster } from '@warmpool/operator/memory/memory-cluster.ts';
 import { Actor } from './actor.ts';
+import { beginBadTime } from './bad-time.ts';
 import type { ClaimClientDeps } from './claim-client.ts';
 import { Faults } from './faults.ts';
 import { SimHostAgent } from './host-agent.ts';
@@ -176,7 +177,11 @@ export class World {
 
   async #badTime(): Promise<void> {
     const { faultsMs, claims } = this.#profile;
-    this.#startFaults();
+    beginBadTime({
+      ...{ clock: this.clock, random: this.#random, profile: this.#profile, faults: this.#faults, trace: this.trace },
+      ...{ cluster: this.#cluster, replicas: this.#replicas, nodes: this.#nodes, hostAgents: this.#agents },
+      ...{ kubelets: this.#kubelets, people: this.#people },
+    });
     const clients = drawClients(this.#clientDeps(), NAMESPACE, this.#people.pools, claims, faultsMs);
     for (const client of clients) this.#keep(client.live());
     await this.#pass(faultsMs);
@@ -222,54 +227,6 @@ export class World {
       const words = operator === undefined ? [] : remembered(this.#view, operator);
       if (words.length > 0) this.#violate('I4', `${name} remembers what is gone: ${words.join('; ')}`);
     }
-  }
-
-  #startFaults(): void {
-    const { random, replicas, nodes } = { random: this.#random, replicas: this.#replicas, nodes: this.#nodes };
-    const { watch, hostAgents, pods, ...profile } = this.#profile;
-    const faults = this.#faults;
-    faults.repeat(watch.troubleEveryMs, () => random.pick(replicas).troubleWatches());
-    faults.repeat(watch.compactEveryMs, () => this.#cluster.compact());
-    faults.repeat(hostAgents.streamTroubleEveryMs, () => random.pick(replicas).troubleStreams());
-    faults.repeat(hostAgents.restartEveryMs, () => this.#restartHostAgent(random.pick(nodes)));
-    faults.repeat(pods.dieEveryMs, () => this.#kubelets.killSomeProcess());
-    faults.repeat(pods.restartEveryMs, () => this.#kubelets.restartSomeContainer());
-    faults.repeat(profile.nodeLossEveryMs, () => this.#loseNode(random.pick(nodes)));
-    faults.repeat(profile.replicaCrashEveryMs, () => this.#stopReplica(random.pick(replicas)));
-    faults.repeat(profile.replicaPauseEveryMs, () =>
-      random.pick(replicas).pause(random.pick([300, 3_000, 9_000, 14_000, 20_000, 40_000])),
-    );
-    faults.repeat(profile.operationEveryMs, () => this.#people.act());
-    faults.repeat(2_000, () => {
-      for (const replica of replicas) if (replica.operator === undefined && random.chance(0.5)) replica.start();
-    });
-  }
-
-  #restartHostAgent(node: SimNode): void {
-    this.trace.add(node.name, 'HOST-AGENT RESTARTS');
-    this.#agents.get(node.name)?.restart(this.#random.int(50, 3_000));
-    for (const replica of this.#replicas) replica.breakStreams(node.name);
-  }
-
-  #loseNode(node: SimNode): void {
-    if (!node.isReachable) return;
-    const awayMs = this.#random.int(2_000, 25_000);
-    if (this.#random.chance(0.5)) {
-      this.trace.add(node.name, `CUT OFF for ${awayMs} ms`);
-      node.cutOff();
-    } else {
-      this.trace.add(node.name, `LOSES POWER for ${awayMs} ms`);
-      this.#kubelets.loseNode(node, this.#random.int(1_000, 20_000));
-    }
-    this.clock.after(awayMs, () => {
-      node.rejoin();
-      for (const replica of this.#replicas) replica.breakStreams(node.name);
-    });
-  }
-
-  #stopReplica(replica: Replica): void {
-    if (this.#random.chance(0.7)) replica.crash('at some moment');
-    else replica.roll();
   }
 
   #clientDeps(): ClaimClientDeps {

@@ -60,3 +60,11 @@ export function asAgentError(thrown) {
   if (thrown instanceof AgentError) return thrown;
   return new AgentError('Internal', thrown instanceof Error ? thrown.message : String(thrown));
 }
+
+export function lateError() {
+  return new AgentError('RequestTimeout', 'the deadline passed before the request could start');
+}
+
+export function endingError() {
+  return new AgentError('Draining', 'this instance is ending and takes no new requests');
+}

@@ -1,5 +1,5 @@
 import { BlockedError } from './block-guard.mjs';
-import { AgentError } from './errors.mjs';
+import { AgentError, endingError, lateError } from './errors.mjs';
 import { encodeResult } from './event-codec.mjs';
 import { RequestLog } from './request-log.mjs';
 import { describeUserError } from './user-error.mjs';
@@ -291,12 +291,4 @@ export class Invocations {
 function after(delayMs, task) {
   const timer = setTimeout(task, delayMs);
   return () => clearTimeout(timer);
-}
-
-function lateError() {
-  return new AgentError('RequestTimeout', 'the deadline passed before the request could start');
-}
-
-function endingError() {
-  return new AgentError('Draining', 'this instance is ending and takes no new requests');
 }

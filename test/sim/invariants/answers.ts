@@ -32,7 +32,8 @@ export class Answers {
     const pod = this.#view.pods.get(uid);
     const loadedAs = pod === undefined ? undefined : claimRecordOf(pod)?.loadedAs;
     const loadedFor = process.loads[0];
-    if (loadedFor !== id && loadedFor !== loadedAs)
+    const isKnown = pod !== undefined || claim.source !== 'reused';
+    if (isKnown && loadedFor !== id && loadedFor !== loadedAs)
       violate('I8', `claim ${id} was answered with pod ${claim.pod?.name}, which was loaded for ${loadedFor}`);
     this.checkAlive(id, uid);
   }

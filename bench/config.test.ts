@@ -1,0 +1,22 @@
+import { describe, expect, it } from 'vitest';
+import { readConfig } from './config.ts';
+
+describe('the settings of a benchmark', () => {
+  it('have defaults for all but its name', () => {
+    expect(readConfig(['claim'], {})).toMatchObject({
+      ...{ target: 'local', claims: 200, function: 'node-hello', replicas: 20, burst: 20, json: false },
+    });
+  });
+
+  it.each([
+    [[], /unknown benchmark ""; there is: claim/],
+    [['clam'], /unknown benchmark "clam"; there is: claim/],
+    [['claim', '--target', 'moon'], /^--target: must be local/],
+    [['claim', '--claims', '0'], /^--claims: /],
+    [['claim', '--claims', 'many'], /^--claims: /],
+    [['claim', '--burst', '501'], /^--burst: /],
+    [['claim', '--fast'], /--fast/],
+  ])('are refused with the name of what is wrong: %j', (argv, words) => {
+    expect(() => readConfig(argv, {})).toThrow(words);
+  });
+});
