@@ -8,7 +8,6 @@ const ERRORS = {
   NotFound: 404, // no such route
   PoolNotFound: 404, // no such WarmPool, or it is being deleted
   ClaimNotFound: 404, // no such claim, or its record has expired
-  MethodNotAllowed: 405,
   ClaimConflict: 409, // the claim id was used before with another body
   RuntimeMismatch: 409, // the pool serves another runtime
   ClaimReleased: 410, // the claim id belongs to an instance that was released

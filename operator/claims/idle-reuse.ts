@@ -47,7 +47,10 @@ export class IdleReuse {
   async keep(entry: LedgerEntry, pod: StoredPod, keepWarmMs: number): Promise<boolean> {
     const { address } = entry.claim;
     const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
-    if (entry.privateFingerprint === undefined || address === undefined || report?.state !== 'ready') return false;
+    // the node's word that the load is over may still be on its way here
+    const isAlive = report?.epoch === entry.epoch && (report?.state === 'ready' || report?.state === 'loading');
+    if (entry.privateFingerprint === undefined || address === undefined || report === undefined || !isAlive)
+      return false;
     const untilUnixMs = this.#deps.clock.now() + keepWarmMs;
     try {
       const annotations = { [ANNOTATION_IDLE_UNTIL]: new Date(untilUnixMs).toISOString() };

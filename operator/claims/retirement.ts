@@ -20,6 +20,8 @@ export interface RetirementDeps {
 }
 
 const RETRIES = 5;
+/** The process was told to die already; one that could not hear it (user code blocks it) is the kubelet's to kill. */
+const GRACE_SECONDS = 1;
 const DELETE_TIMEOUT_MS = 2_000;
 const KILL_TIMEOUT_MS = 1_000;
 
@@ -77,7 +79,11 @@ export class Retirement {
   async #delete(pod: StoredPod, uid: PodUid): Promise<boolean> {
     const { namespace = '', name } = pod.metadata;
     try {
-      await this.#deps.kube.delete(PODS, namespace, name, { uid, timeoutMs: DELETE_TIMEOUT_MS });
+      await this.#deps.kube.delete(PODS, namespace, name, {
+        uid,
+        gracePeriodSeconds: GRACE_SECONDS,
+        timeoutMs: DELETE_TIMEOUT_MS,
+      });
       return true;
     } catch (error) {
       if (isKubeError(error, 404) || isKubeError(error, 409)) return true;
