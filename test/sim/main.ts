@@ -1,21 +1,20 @@
 import { parseArgs } from 'node:util';
 import { World } from './world.ts';
 
-const USAGE = 'npm run sim -- [--seeds N] [--seed S] [--verbose]';
+const USAGE = 'npm run sim -- [--seeds N] [--seed S] [--keep-going] [--verbose]';
 
-/** Runs seeds one after the other and stops at the first that breaks a promise. */
+/** Runs seeds one after the other; stops at the first that breaks a promise, unless told to keep going. */
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
-      seeds: { type: 'string', default: '300' },
-      seed: { type: 'string', default: '1' },
+      seeds: { type: 'string' },
+      seed: { type: 'string' },
       verbose: { type: 'boolean', default: false },
       'keep-going': { type: 'boolean', default: false },
     },
   });
-  const first = Number(values.seed);
-  const isOne = values.seeds === '300' && process.argv.includes('--seed');
-  const count = isOne ? 1 : Number(values.seeds);
+  const first = Number(values.seed ?? 1);
+  const count = Number(values.seeds ?? (values.seed === undefined ? 300 : 1));
   if (!Number.isInteger(first) || !Number.isInteger(count) || count < 1) {
     console.error(`--seed and --seeds must be whole numbers. ${USAGE}`);
     return 2;
