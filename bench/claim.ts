@@ -13,6 +13,7 @@ import { LocalTarget } from './local-target.ts';
 const FUNCTIONS = fileURLToPath(new URL('../examples/functions', import.meta.url));
 /** Not counted: the first claims compile the platform's own code. */
 const WARM_UP_CLAIMS = 20;
+const ROUND_TRIPS = 200;
 
 export interface ClaimBenchResult {
   target: 'local';
@@ -32,6 +33,8 @@ export interface ClaimBenchResult {
   whileRefillingMs: Distribution;
   burst: { size: number; p50: number; p95: number; max: number };
   phasesP50Ms: Record<string, number>;
+  /** GET /healthz of the claim API in the same run: what one exchange between two processes costs on this machine. */
+  roundTripMs: Distribution;
   failures: number;
   /** Pods that were handed out twice. */
   duplicates: number;
@@ -58,8 +61,9 @@ export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchR
     const bursts: number[] = [];
     for (let i = 0; i < config.rounds; i++) bursts.push(...(await run.burst(config.burst)));
     await target.filled();
+    const roundTrips = await repeat(ROUND_TRIPS, () => target.roundTripMs());
     const colds = await repeat(config.colds, () => coldStart(fn, runtime, config.hostEnv));
-    return summarise(config, samples, busy, bursts, colds, run);
+    return summarise(config, { samples, busy, bursts, colds, roundTrips }, run);
   } finally {
     await client.close();
     await target.stop();
@@ -163,14 +167,16 @@ class ClaimRun {
   }
 }
 
-function summarise(
-  config: ClaimBenchConfig,
-  samples: Sample[],
-  busy: Sample[],
-  bursts: number[],
-  colds: { firstResponseMs: number; importMs: number }[],
-  run: ClaimRun,
-): ClaimBenchResult {
+interface Measured {
+  samples: Sample[];
+  busy: Sample[];
+  bursts: number[];
+  colds: { firstResponseMs: number; importMs: number }[];
+  roundTrips: number[];
+}
+
+function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun): ClaimBenchResult {
+  const { samples, busy, bursts, colds } = measured;
   const claimToFirstResponseMs = distribution(samples.map((sample) => sample.firstResponseMs));
   const coldStartMs = distribution(colds.map((cold) => cold.firstResponseMs));
   const claimP50 = distribution(
@@ -193,6 +199,7 @@ function summarise(
     phasesP50Ms: Object.fromEntries(
       phases.map((phase) => [phase, distribution(samples.map(({ claim }) => claim.timings?.[phase] ?? 0)).p50]),
     ),
+    roundTripMs: distribution(measured.roundTrips),
     failures: run.failures,
     duplicates: run.duplicates,
     machine: machine(),

@@ -53,6 +53,15 @@ export class LocalTarget {
     return pool;
   }
 
+  /** One exchange with the claim API that does nothing, after a pause as long as between claims. */
+  async roundTripMs(): Promise<number> {
+    await sleep(10);
+    const startedMs = performance.now();
+    const { body } = await request(`${this.url}/healthz`);
+    await body.dump();
+    return performance.now() - startedMs;
+  }
+
   /** Until as many standby pods are there as the pool wants: a claim then meets a quiet machine. */
   async filled(): Promise<void> {
     const untilMs = performance.now() + LIMIT_MS;

@@ -13,6 +13,7 @@ function table(result: ClaimBenchResult): string {
     row('while the pool refills', { ...result.whileRefillingMs }),
     row(`burst of ${result.burst.size}`, { ...result.burst }),
     row('cold start to response', { ...result.coldStartMs }),
+    row('an empty round trip', { ...result.roundTripMs }),
     `cold over claim: ${result.ratioP50}; without the user's import: ${result.platformPartMs.ratio} (${result.platformPartMs.coldP50} over ${result.platformPartMs.claimP50} ms)`,
     `phases at p50: ${Object.entries(result.phasesP50Ms)
       .map(([phase, ms]) => `${phase.slice(0, -2)} ${ms}`)
