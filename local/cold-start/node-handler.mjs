@@ -6,10 +6,12 @@ const startedMs = performance.now();
 const module = await import(pathToFileURL(entry).href);
 process.stdout.write(`import ${performance.now() - startedMs}\n`);
 const handler = module[exportName] ?? module.default[exportName];
-createServer(async (request, response) => {
+async function answer(request, response) {
   const chunks = [];
   for await (const chunk of request) chunks.push(chunk);
   const result = await handler(chunks.length > 0 ? JSON.parse(Buffer.concat(chunks).toString()) : {}, {});
   response.setHeader('content-type', 'application/json');
   response.end(JSON.stringify(result));
-}).listen(Number(process.env.PORT), '127.0.0.1');
+}
+
+createServer((request, response) => void answer(request, response)).listen(Number(process.env.PORT), '127.0.0.1');
