@@ -20,7 +20,8 @@ export default defineConfig({
           include: ['test/local/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          // mostly waiting for processes; two files at a time fit two cores
+          maxWorkers: 2,
         },
       },
       {

@@ -24,33 +24,33 @@ export function sendError(response, thrown, headers = {}) {
 }
 
 /**
- * The whole body. What is too large is refused and the rest thrown away, so that the client gets to read the answer.
+ * The whole body. What is too large is thrown away before it is refused: a client that is still writing when the connection closes
+ * would not get to read the answer.
  * @param {IncomingMessage} request @param {number} limitBytes
  * @returns {Promise<Buffer>}
  */
 export function readBody(request, limitBytes) {
   return new Promise((resolve, reject) => {
-    const refuse = () => {
-      request.removeAllListeners('data');
-      request.resume();
-      const timer = setTimeout(() => request.destroy(), OVERSIZED_DRAIN_MS).unref();
-      request.once('close', () => clearTimeout(timer));
-      reject(new AgentError('BodyTooLarge', `the body is larger than ${limitBytes} bytes`));
-    };
-    if (Number(request.headers['content-length'] ?? 0) > limitBytes) return refuse();
     /** @type {Buffer[]} */
     const chunks = [];
-    let sizeBytes = 0;
+    let sizeBytes = Number(request.headers['content-length'] ?? 0) > limitBytes ? Infinity : 0;
+    const refuse = () => reject(new AgentError('BodyTooLarge', `the body is larger than ${limitBytes} bytes`));
+    const timer = setTimeout(() => {
+      if (sizeBytes <= limitBytes) return;
+      refuse();
+      setTimeout(() => request.destroy(), OVERSIZED_DRAIN_MS).unref();
+    }, OVERSIZED_DRAIN_MS).unref();
     request.on('data', (/** @type {Buffer} */ chunk) => {
       sizeBytes += chunk.length;
-      if (sizeBytes > limitBytes) return refuse();
-      chunks.push(chunk);
+      if (sizeBytes <= limitBytes) chunks.push(chunk);
+      else chunks.length = 0;
     });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('end', () => (sizeBytes > limitBytes ? refuse() : resolve(Buffer.concat(chunks))));
     request.once('error', reject);
-    request.once('close', () =>
-      reject(new AgentError('BadRequest', 'the connection closed before the body was complete')),
-    );
+    request.once('close', () => {
+      clearTimeout(timer);
+      reject(new AgentError('BadRequest', 'the connection closed before the body was complete'));
+    });
   });
 }
 
