@@ -31,6 +31,8 @@ export interface LocalOptions {
   /** The embedded object store: a folder, or any store URL that the host-agent knows. */
   storeUrl: string;
   pools: WarmPool[];
+  /** What this machine can run, if that is known already; each look starts a process per runtime. */
+  runtimes?: RuntimeDescription[];
   /** Of the claim API; port 0 takes a free one, `undefined` serves none. */
   listen: { host: string; port: number } | undefined;
   logLevel: string;
@@ -114,7 +116,7 @@ export class LocalCluster {
         extraArgs,
       },
     );
-    const [runtimes] = await Promise.all([findRuntimes(), hostAgent.start()]);
+    const [runtimes] = await Promise.all([options.runtimes ?? findRuntimes(), hostAgent.start()]);
 
     const random = Math.random;
     const cluster = new MemoryCluster({ clock: systemClock, random });

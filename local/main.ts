@@ -51,6 +51,7 @@ async function main(config: LocalConfig): Promise<void> {
 
   const { tmpDir, hostEnv, logLevel } = config;
   const local = await LocalCluster.start(log, {
+    runtimes,
     tmpDir,
     hostEnv,
     logLevel,

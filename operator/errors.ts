@@ -61,3 +61,7 @@ export interface ClaimErrorExtra {
 export function claimError(code: ClaimErrorCode, message: string, extra?: ClaimErrorExtra): ClaimError {
   return new ClaimError(code, ERRORS[code], message, extra);
 }
+
+export function notLeader(): ClaimError {
+  return claimError('NotLeader', 'another operator replica serves claims now; try again', { retryAfterSeconds: 1 });
+}

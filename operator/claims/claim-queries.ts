@@ -4,7 +4,7 @@ import type { LogsReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import { isClaimed, poolKey } from '../core/pod-view.ts';
 import type { Pod, WarmPool } from '../core/resources.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { claimError, ClaimError } from '../errors.ts';
+import { claimError, ClaimError, notLeader } from '../errors.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
 import type { Inventory } from './inventory.ts';
@@ -125,8 +125,6 @@ export class ClaimQueries {
   }
 
   #requireServing(): void {
-    if (this.#deps.servingTerm() === undefined) {
-      throw claimError('NotLeader', 'another operator replica serves claims now; try again', { retryAfterSeconds: 1 });
-    }
+    if (this.#deps.servingTerm() === undefined) throw notLeader();
   }
 }

@@ -7,7 +7,7 @@ import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { poolKey, type StoredPod } from '../core/pod-view.ts';
 import type { WarmPool } from '../core/resources.ts';
-import { claimError, type ClaimError } from '../errors.ts';
+import { claimError, notLeader, type ClaimError } from '../errors.ts';
 import { attemptClaim, type AttemptInput, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { startCold, type ColdStartDeps } from './cold-start.ts';
@@ -183,10 +183,6 @@ export class ClaimRun {
     if (candidate !== undefined) this.#deps.inventory.putBack(candidate);
     throw notLeader();
   }
-}
-
-export function notLeader(): ClaimError {
-  return claimError('NotLeader', 'another operator replica serves claims now; try again', { retryAfterSeconds: 1 });
 }
 
 interface Work {

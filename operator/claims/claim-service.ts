@@ -5,9 +5,9 @@ import type { Clock } from '../engine/clock.ts';
 import type { OwnerReference } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { ClaimError, claimError } from '../errors.ts';
+import { ClaimError, claimError, notLeader } from '../errors.ts';
 import { newEntry, type ClaimLedger, type LedgerEntry } from './claim-ledger.ts';
-import { notLeader, type ClaimRun } from './claim-run.ts';
+import type { ClaimRun } from './claim-run.ts';
 import { privateFingerprint, publicFingerprint } from './fingerprint.ts';
 import type { IdleReuse } from './idle-reuse.ts';
 import type { Retirement } from './retirement.ts';
@@ -86,11 +86,12 @@ export class ClaimService {
     request: ClaimRequest,
     signal: AbortSignal,
   ): Promise<Claim | undefined> {
+    const fingerprint = publicFingerprint(request);
     const isSame =
       known.pool === poolName &&
-      known.fingerprint === publicFingerprint(request) &&
+      known.fingerprint === fingerprint &&
       (known.privateFingerprint === undefined ||
-        known.privateFingerprint === privateFingerprint(request, this.#deps.processKey));
+        known.privateFingerprint === privateFingerprint(request, fingerprint, this.#deps.processKey));
     if (!isSame)
       throw claimError('ClaimConflict', `claim id ${request.claimId} was used before for a claim with another body`);
     if (known.claim.state === 'released')
@@ -116,18 +117,19 @@ export class ClaimService {
     const { clock, ledger, observe, processKey } = this.#deps;
     const { promise: outcome, resolve, reject } = Promise.withResolvers<Claim>();
     const { claimId, function: fn } = request;
+    const fingerprint = publicFingerprint(request);
     const entry = newEntry(
       {
         namespace,
         pool,
         claimId,
         term,
-        fingerprint: publicFingerprint(request),
+        fingerprint,
         outcome,
         function: fn,
         createdAtUnixMs: clock.now(),
       },
-      { privateFingerprint: privateFingerprint(request, processKey) },
+      { privateFingerprint: privateFingerprint(request, fingerprint, processKey) },
     );
     ledger.add(entry);
     outcome.catch(() => undefined); // every caller may have left

@@ -26,12 +26,12 @@ export function publicFingerprint(request: ClaimRequest): string {
 }
 
 /**
- * The same with the env values, under a key that lives in this process only: never stored, never logged. Tells whether an idle
+ * The public fingerprint with the env values, under a key that lives in this process only: never stored, never logged. Tells whether an idle
  * instance has exactly what a new claim asks for, and whether a retried claim id came with other values.
  */
-export function privateFingerprint(request: ClaimRequest, processKey: Buffer): string {
+export function privateFingerprint(request: ClaimRequest, fingerprint: string, processKey: Buffer): string {
   return createHmac('sha256', processKey)
-    .update(publicFingerprint(request))
+    .update(fingerprint)
     .update(JSON.stringify(sorted(request.env)))
     .digest('hex');
 }
