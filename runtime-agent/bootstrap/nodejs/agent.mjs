@@ -1,5 +1,6 @@
 import { http } from './builtins.mjs';
 import { BlockGuard } from './block-guard.mjs';
+import { ControlServer } from './control-server.mjs';
 import { Ending, OpenAnswers } from './ending.mjs';
 import { AgentError } from './errors.mjs';
 import { ExitTrap } from './exit-trap.mjs';
@@ -78,15 +79,16 @@ export function createAgent({ config, terminationPath, watchdogPath, endProcess 
     app,
     invocations,
     listen: () => listenOn(served, config),
-    watchApp: () => app.countTraffic(control),
+    watchApp: () => app.countTraffic(general),
     whenReady: () => watchdog.startLater(WATCHDOG_DELAY_MS),
     discard,
   });
   const routes = new Routes({ config, lifecycle, loader, invocations, app, invokeRoute, logs, ending });
-  const control = http.createServer((request, response) => void routes.serve(request, response));
+  const general = http.createServer((request, response) => void routes.serve(request, response));
   // the host-agent opens its connection before it has anything to send, and keeps it
-  Object.assign(control, { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
-  answers.track(control);
+  Object.assign(general, { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
+  answers.track(general);
+  const control = new ControlServer({ answer: (request) => routes.answer(request), general, answers });
   answers.track(served);
   return {
     lifecycle,
@@ -104,10 +106,9 @@ export function createAgent({ config, terminationPath, watchdogPath, endProcess 
     },
     dispose: () => {
       watchdog.cancelStart();
-      for (const server of [control, served]) {
-        server.close();
-        server.closeAllConnections();
-      }
+      control.close();
+      served.close();
+      served.closeAllConnections();
     },
   };
 }

@@ -17,10 +17,19 @@ export function sendJson(response, statusCode, body, headers = {}) {
 /** @param {ServerResponse} response @param {unknown} thrown @param {Record<string, string>} [headers] */
 export function sendError(response, thrown, headers = {}) {
   if (response.headersSent) return void response.destroy();
+  const answer = errorAnswer(thrown);
+  sendJson(response, answer.statusCode, answer.body, { ...headers, ...answer.headers });
+}
+
+/** @param {unknown} thrown */
+export function errorAnswer(thrown) {
   const error = asAgentError(thrown);
-  const { retryAfterSeconds } = error.facts;
-  const retry = retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
-  sendJson(response, error.statusCode, error.toBody(), { ...headers, ...retry });
+  const { retryAfterSeconds, allow } = error.facts;
+  /** @type {Record<string, string>} */
+  const headers = {};
+  if (retryAfterSeconds !== undefined) headers['retry-after'] = String(Math.ceil(retryAfterSeconds));
+  if (allow !== undefined) headers['allow'] = allow;
+  return { statusCode: error.statusCode, body: error.toBody(), headers };
 }
 
 /**
@@ -52,16 +61,6 @@ export function readBody(request, limitBytes) {
       reject(new AgentError('BadRequest', 'the connection closed before the body was complete'));
     });
   });
-}
-
-/** @param {IncomingMessage} request @param {number} limitBytes @returns {Promise<unknown>} */
-export async function readJson(request, limitBytes) {
-  const type = request.headers['content-type'] ?? '';
-  if (!isJson(type)) {
-    request.resume();
-    throw new AgentError('UnsupportedMediaType', `the content type must be application/json, not "${type}"`);
-  }
-  return parseJson(await readBody(request, limitBytes));
 }
 
 /** @param {Buffer} body @returns {unknown} */

@@ -7,25 +7,31 @@ const ANSWERS_MS = 1_000;
 
 /** Knows the answers that are still on their way out. */
 export class OpenAnswers {
-  /** @type {Set<ServerResponse>} */
-  #open = new Set();
+  #open = 0;
   /** @type {(() => void)[]} */
   #onEmpty = [];
 
   /** @param {Server} server */
   track(server) {
-    server.prependListener('request', (_, response) => {
-      this.#open.add(response);
-      response.once('close', () => {
-        this.#open.delete(response);
-        if (this.#open.size === 0) for (const tell of this.#onEmpty.splice(0)) tell();
-      });
+    server.prependListener('request', (_, /** @type {ServerResponse} */ response) => {
+      response.once('close', this.begin());
     });
+  }
+
+  /** An answer is owed; the returned function says that it is sent, or that nobody reads it any more. */
+  begin() {
+    let isOwed = true;
+    this.#open++;
+    return () => {
+      if (!isOwed) return;
+      isOwed = false;
+      if (--this.#open === 0) for (const tell of this.#onEmpty.splice(0)) tell();
+    };
   }
 
   /** Resolves when all are sent, or a client has been too slow. @returns {Promise<void>} */
   sent() {
-    if (this.#open.size === 0) return Promise.resolve();
+    if (this.#open === 0) return Promise.resolve();
     return new Promise((resolve) => {
       this.#onEmpty.push(resolve);
       setTimeout(resolve, ANSWERS_MS);

@@ -30,7 +30,7 @@ const STATUS_BY_CODE = Object.freeze({
 });
 
 /** @typedef {keyof typeof STATUS_BY_CODE} ErrorCode */
-/** @typedef {{ phase?: string, stack?: string, details?: FieldProblem[], retryAfterSeconds?: number }} ErrorFacts */
+/** @typedef {{ phase?: string, stack?: string, details?: FieldProblem[], retryAfterSeconds?: number, allow?: string }} ErrorFacts */
 
 export class AgentError extends Error {
   /**
@@ -47,7 +47,8 @@ export class AgentError extends Error {
 
   /** @returns {ErrorBody} */
   toBody() {
-    const { code, statusCode, message, facts } = this;
+    const { code, statusCode, message } = this;
+    const { allow: _, ...facts } = this.facts;
     return { statusCode, code, error: http.STATUS_CODES[statusCode] ?? 'Error', message, ...facts };
   }
 }

@@ -35,11 +35,14 @@ async function boot(config) {
       if (agent.lifecycle.isEnding()) process.kill(process.pid, 'SIGKILL');
       void agent.ending.drain(DRAIN_MS, signal);
     };
-    await listenUnseen(agent.control, config.socketPath);
+    // the socket must not be seen before it is complete
+    const hidden = `${config.socketPath}.booting`;
+    rmSync(hidden, { force: true });
+    await agent.control.listen(hidden);
     agent.hook();
     process.argv.splice(1);
     agent.lifecycle.moveTo('standby');
-    renameSync(`${config.socketPath}.booting`, config.socketPath);
+    renameSync(hidden, config.socketPath);
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     writeTermination(terminationPath, 'BootFailed', message);
@@ -74,14 +77,4 @@ async function preImport(names) {
       });
     }
   }
-}
-
-/** The socket must not be seen before it is complete. @param {import('node:http').Server} server @param {string} socketPath */
-function listenUnseen(server, socketPath) {
-  const hidden = `${socketPath}.booting`;
-  rmSync(hidden, { force: true });
-  return new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(hidden, () => resolve(undefined));
-  });
 }

@@ -44,7 +44,7 @@ async function rehearseModule(config, fileName) {
   const connection = new http.Agent({ keepAlive: true, maxSockets: 1 });
   agent.hook();
   try {
-    await new Promise((resolve) => agent.control.listen(socketPath, () => resolve(undefined)));
+    await agent.control.listen(socketPath);
     agent.lifecycle.moveTo('standby');
     /** @param {string} route @param {unknown} body */
     const post = (route, body) => postJson(connection, socketPath, route, body);

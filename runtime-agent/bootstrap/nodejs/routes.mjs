@@ -1,4 +1,4 @@
-import { readJson, sendError, sendJson } from './answers.mjs';
+import { errorAnswer, isJson, parseJson, readBody, sendError, sendJson } from './answers.mjs';
 import { AgentError } from './errors.mjs';
 import { parseKillRequest, parseLoadRequest } from './load-request.mjs';
 
@@ -21,63 +21,79 @@ const KILL_LIMIT_BYTES = 64 * 1024;
  * @property {import('./log-ring.mjs').LogRing} logs
  * @property {import('./ending.mjs').Ending} ending
  */
-/** @typedef {(request: IncomingMessage, response: ServerResponse, query: URLSearchParams) => Promise<void> | void} Route */
+/**
+ * @typedef {object} ControlRequest
+ * @property {string} method
+ * @property {string} path
+ * @property {string} query
+ * @property {string} contentType
+ * @property {(limitBytes: number) => Buffer | Promise<Buffer>} body
+ *
+ * @typedef {{ statusCode: number, body: unknown, headers?: Record<string, string> }} Answer
+ * @typedef {(request: ControlRequest) => Promise<Answer> | Answer} Route
+ */
 
 /** The HTTP surface of docs/runtime-contract.md on the unix socket. */
 export class Routes {
   #deps;
   /** @type {Record<string, { method: string, route: Route }>} */
-  #table;
+  #table = {
+    '/v1/load': { method: 'POST', route: (request) => this.#load(request) },
+    '/v1/health': { method: 'GET', route: ({ query }) => this.#health(new URLSearchParams(query)) },
+    '/v1/status': { method: 'GET', route: ({ query }) => this.#status(new URLSearchParams(query)) },
+    '/v1/kill': { method: 'POST', route: (request) => this.#kill(request) },
+    '/v1/logs': { method: 'GET', route: ({ query }) => this.#logs(new URLSearchParams(query)) },
+  };
 
   /** @param {RouteDeps} deps */
   constructor(deps) {
     this.#deps = deps;
-    this.#table = {
-      '/v1/load': { method: 'POST', route: (request, response) => this.#load(request, response) },
-      '/v1/invoke': {
-        method: 'POST',
-        route: (request, response) => deps.invokeRoute.serve(request, response, { method: 'POST', path: '/' }),
-      },
-      '/v1/health': { method: 'GET', route: (_, response, query) => this.#health(response, query) },
-      '/v1/status': { method: 'GET', route: (_, response, query) => this.#status(response, query) },
-      '/v1/kill': { method: 'POST', route: (request, response) => this.#kill(request, response) },
-      '/v1/logs': { method: 'GET', route: (_, response, query) => this.#logs(response, query) },
-    };
   }
 
-  /** @param {IncomingMessage} request @param {ServerResponse} response */
-  async serve(request, response) {
+  /** Every route but `/v1/invoke`. @param {ControlRequest} request @returns {Promise<Answer>} */
+  async answer(request) {
     try {
-      const [path = '', query = ''] = (request.url ?? '').split('?', 2);
+      const { method, path } = request;
       const entry = Object.hasOwn(this.#table, path) ? this.#table[path] : undefined;
       if (entry === undefined) throw new AgentError('RouteNotFound', `there is no route ${path}`);
-      if (entry.method !== request.method) {
-        const error = new AgentError('MethodNotAllowed', `${path} takes ${entry.method}, not ${request.method}`);
-        request.resume();
-        return sendError(response, error, { allow: entry.method });
-      }
-      await entry.route(request, response, new URLSearchParams(query));
+      if (entry.method !== method) throw wrongMethod(path, method, entry.method);
+      return await entry.route(request);
     } catch (error) {
-      if (!request.readableEnded) request.resume();
-      sendError(response, error);
+      return errorAnswer(error);
     }
   }
 
-  /** @param {IncomingMessage} request @param {ServerResponse} response */
-  async #load(request, response) {
-    const body = parseLoadRequest(await readJson(request, LOAD_LIMIT_BYTES));
-    sendJson(response, 200, await this.#deps.loader.load(body));
+  /** What came by way of `node:http`. @param {IncomingMessage} request @param {ServerResponse} response */
+  async serve(request, response) {
+    const { url = '', method = '', headers } = request;
+    const [path = '', query = ''] = url.split('?', 2);
+    if (path === '/v1/invoke') {
+      if (method === 'POST') return this.#deps.invokeRoute.serve(request, response, { method: 'POST', path: '/' });
+      request.resume();
+      return sendError(response, wrongMethod(path, method, 'POST'));
+    }
+    const contentType = headers['content-type'] ?? '';
+    const body = (/** @type {number} */ limitBytes) => readBody(request, limitBytes);
+    const answer = await this.answer({ method, path, query, contentType, body });
+    if (!request.readableEnded) request.resume();
+    sendJson(response, answer.statusCode, answer.body, answer.headers);
   }
 
-  /** @param {ServerResponse} response @param {URLSearchParams} query */
-  #health(response, query) {
+  /** @param {ControlRequest} request @returns {Promise<Answer>} */
+  async #load(request) {
+    const load = parseLoadRequest(await readJson(request, LOAD_LIMIT_BYTES));
+    return { statusCode: 200, body: await this.#deps.loader.load(load) };
+  }
+
+  /** @param {URLSearchParams} query @returns {Answer} */
+  #health(query) {
     const { state, epoch } = this.#deps.lifecycle;
     const isReady = state === 'standby' || state === 'ready' || state === 'busy';
-    sendJson(response, query.get('probe') === 'ready' && !isReady ? 503 : 200, { state, epoch });
+    return { statusCode: query.get('probe') === 'ready' && !isReady ? 503 : 200, body: { state, epoch } };
   }
 
-  /** @param {ServerResponse} response @param {URLSearchParams} query */
-  #status(response, query) {
+  /** @param {URLSearchParams} query @returns {Answer} */
+  #status(query) {
     const { config, lifecycle, loader, invocations, app } = this.#deps;
     const load = loader.accepted;
     const traffic = load?.kind === 'http' ? app : invocations;
@@ -105,30 +121,44 @@ export class Routes {
       ...(lifecycle.lastError && { lastError: lifecycle.lastError }),
       requests,
     };
-    sendJson(response, 200, status);
+    return { statusCode: 200, body: status };
   }
 
-  /** @param {IncomingMessage} request @param {ServerResponse} response */
-  async #kill(request, response) {
+  /** @param {ControlRequest} request @returns {Promise<Answer>} */
+  async #kill(request) {
     const { requestId, mode, graceMs, reason } = parseKillRequest(await readJson(request, KILL_LIMIT_BYTES));
     const { ending, invocations } = this.#deps;
     if (requestId !== undefined) {
       const { isUnderWay, state } = invocations.kill(requestId, mode, graceMs, reason);
-      return sendJson(response, isUnderWay ? 202 : 200, { requestId, state });
+      return { statusCode: isUnderWay ? 202 : 200, body: { requestId, state } };
     }
-    sendJson(response, 202, { state: mode === 'force' ? 'terminated' : 'draining' });
     if (mode === 'force') ending.discard('Killed', reason === '' ? 'killed by /v1/kill' : `killed: ${reason}`);
     else void ending.drain(graceMs, '/v1/kill');
+    return { statusCode: 202, body: { state: mode === 'force' ? 'terminated' : 'draining' } };
   }
 
-  /** @param {ServerResponse} response @param {URLSearchParams} query */
-  #logs(response, query) {
+  /** @param {URLSearchParams} query @returns {Answer} */
+  #logs(query) {
     const limit = query.get('limitBytes');
     const limitBytes = limit === null ? undefined : Number(limit);
     if (limitBytes !== undefined && !(Number.isInteger(limitBytes) && limitBytes >= 0)) {
       const details = [{ field: 'limitBytes', message: 'must be a whole number of bytes' }];
       throw new AgentError('BadRequest', `limitBytes must be a whole number of bytes, not "${limit}"`, { details });
     }
-    sendJson(response, 200, this.#deps.logs.read({ requestId: query.get('requestId') ?? undefined, limitBytes }));
+    const body = this.#deps.logs.read({ requestId: query.get('requestId') ?? undefined, limitBytes });
+    return { statusCode: 200, body };
   }
+}
+
+/** @param {string} path @param {string} method @param {string} allow */
+function wrongMethod(path, method, allow) {
+  return new AgentError('MethodNotAllowed', `${path} takes ${allow}, not ${method}`, { allow });
+}
+
+/** @param {ControlRequest} request @param {number} limitBytes @returns {Promise<unknown>} */
+async function readJson({ contentType, body }, limitBytes) {
+  if (!isJson(contentType)) {
+    throw new AgentError('UnsupportedMediaType', `the content type must be application/json, not "${contentType}"`);
+  }
+  return parseJson(await body(limitBytes));
 }

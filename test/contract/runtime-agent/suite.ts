@@ -9,6 +9,7 @@ import { killCases } from './kill-cases.ts';
 import { lifeCases } from './life-cases.ts';
 import { loadCases } from './load-cases.ts';
 import { logCases } from './log-cases.ts';
+import { socketCases } from './socket-cases.ts';
 import { StartedRuntime } from './started-runtime.ts';
 import type { StartOptions } from './started-runtime.ts';
 
@@ -43,6 +44,7 @@ export function runtimeContract(runtime: RuntimeDescription, fixtures: RuntimeFi
     };
     const bench: Bench = { fixtures, start };
     describe('life', () => lifeCases(bench));
+    describe('control socket', () => socketCases(bench));
     describe('load', () => loadCases(bench));
     describe('environment', () => environmentCases(bench));
     describe('code that is wrong', () => badCodeCases(bench));
