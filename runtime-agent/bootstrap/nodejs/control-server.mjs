@@ -12,7 +12,7 @@ const HEAD_LIMIT_BYTES = 8 * 1024;
 const BODY_LIMIT_BYTES = 2 * 1024 * 1024;
 const HEAD_END = '\r\n\r\n';
 const REQUEST_LINE = /^(GET|POST) (\/v1\/(?:load|health|status|kill|logs))(?:\?([\x21-\x7e]*))? HTTP\/1\.1$/;
-const HEADER_LINE = /^([A-Za-z-]+):[ \t]*([\x20-\x7e]*?)[ \t]*$/;
+const CONTROL_CHARACTERS = /[\0-\x08\n\x0b-\x1f\x7f]/;
 /** These change how a message is framed or answered. */
 const UNUSUAL_HEADERS = new Set(['transfer-encoding', 'expect', 'upgrade', 'trailer', 'te']);
 
@@ -108,8 +108,17 @@ class Connection {
     const { method, path, query, contentType } = head;
     const sent = this.#deps.answers.begin();
     this.#socket.once('close', sent);
-    const request = { method, path, query, contentType, body: () => body };
-    void this.#deps.answer(request).then((answer) => this.#send(answer, sent));
+    let isAnswered = false;
+    const answerEarly = (/** @type {Answer} */ answer) => {
+      if (isAnswered) return;
+      isAnswered = true;
+      this.#send(answer, sent);
+    };
+    const request = { method, path, query, contentType, body: () => body, answerEarly };
+    void this.#deps.answer(request).then((answer) => {
+      answerEarly(answer);
+      this.#done();
+    });
   }
 
   /** @param {Answer} answer @param {() => void} sent */
@@ -121,6 +130,9 @@ class Connection {
       this.#socket.off('close', sent);
       sent();
     });
+  }
+
+  #done() {
     this.#isBusy = false;
     if (this.#received.length > 0) this.#next();
     if (this.#isBusy) return;
@@ -151,10 +163,11 @@ function parseHead(text) {
   /** @type {Record<string, string>} */
   const headers = {};
   for (const line of lines) {
-    const [, name, value = ''] = HEADER_LINE.exec(line) ?? [];
-    const key = name?.toLowerCase();
-    if (key === undefined || key in headers || UNUSUAL_HEADERS.has(key)) return undefined;
-    headers[key] = value;
+    const colon = line.indexOf(':');
+    const name = line.slice(0, colon).toLowerCase();
+    const isPlainName = colon > 0 && !/\s/.test(name) && !(name in headers) && !UNUSUAL_HEADERS.has(name);
+    if (!isPlainName || CONTROL_CHARACTERS.test(line)) return undefined;
+    headers[name] = line.slice(colon + 1).trim();
   }
   const { host, connection = 'keep-alive', 'content-length': length = method === 'GET' ? '0' : '' } = headers;
   const isPlain = host !== undefined && connection.toLowerCase() === 'keep-alive' && /^\d{1,7}$/.test(length);

@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import path from 'node:path';
 import { BlockedError } from './block-guard.mjs';
 import { AgentError } from './errors.mjs';
@@ -11,6 +10,8 @@ import { findHandlerFile, findMainFile, pickHandler, startImport } from './user-
  * @import { LoadReply, LoadRequest } from '@warmpool/protocol/runtime-agent-api.ts'
  * @import { TerminationReason } from './termination.mjs'
  */
+
+/** @typedef {(importMs: number) => LoadReply | undefined} BecomeReady `undefined`: the process is ending meanwhile */
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
@@ -43,8 +44,13 @@ export class Loader {
     this.#deps = deps;
   }
 
-  /** @param {LoadRequest} request @returns {Promise<LoadReply>} */
-  load(request) {
+  /**
+   * @param {LoadRequest} request
+   * @param {(reply: LoadReply) => void} [answerEarly] called as soon as the reply is certain, which may be a good while before
+   *   the promise resolves
+   * @returns {Promise<LoadReply>}
+   */
+  load(request, answerEarly = () => {}) {
     const { config, lifecycle } = this.#deps;
     if (this.accepted !== undefined && this.#result !== undefined) {
       this.#refuseOther(this.accepted, request);
@@ -57,14 +63,9 @@ export class Loader {
       const words = `this process runs ${config.runtime.name} ${config.runtime.version}, not ${name} ${version}`;
       throw new AgentError('RuntimeMismatch', words);
     }
-    if (!path.isAbsolute(request.code.path) || !statSync(request.code.path, { throwIfNoEntry: false })?.isDirectory()) {
-      const details = [{ field: 'code.path', message: 'must be the absolute path of a folder' }];
-      throw new AgentError('BadRequest', `the load request is wrong: code.path: ${request.code.path} is not a folder`, {
-        details,
-      });
-    }
+    enterFolder(request.code.path);
     this.accepted = { ...request, limits: withinTimers(request.limits) };
-    this.#result = this.#run(this.accepted);
+    this.#result = this.#run(this.accepted, answerEarly);
     return this.#result;
   }
 
@@ -75,24 +76,35 @@ export class Loader {
     return true;
   }
 
-  /** @param {LoadRequest} request */
-  async #run(request) {
+  /** @param {LoadRequest} request @param {(reply: LoadReply) => void} answerEarly @returns {Promise<LoadReply>} */
+  async #run(request, answerEarly) {
     const { lifecycle, whenReady, app, discard } = this.#deps;
     const startedAt = performance.now();
     lifecycle.moveTo('loading');
     const { initTimeoutMs } = request.limits;
     const { promise: aborted, reject } = Promise.withResolvers();
-    this.#abort = reject;
+    let isAborted = false;
+    this.#abort = (error) => {
+      isAborted = true;
+      reject(error);
+    };
+    /** @param {number} importMs */
+    const becomeReady = (importMs) => {
+      if (isAborted || lifecycle.state !== 'loading') return undefined;
+      lifecycle.moveTo('ready');
+      const reply = this.#reply(request, importMs, performance.now() - startedAt);
+      answerEarly(reply);
+      return reply;
+    };
     const timer = setTimeout(() => reject(this.#tooLate(request)), initTimeoutMs);
     try {
-      const importMs = await Promise.race([
+      const reply = await Promise.race([
         /** @type {Promise<never>} */ (aborted),
-        this.#bind(request, initTimeoutMs),
+        request.kind === 'http' ? this.#bindApp(request, becomeReady) : this.#bindHandler(request, becomeReady),
       ]);
-      if (lifecycle.state !== 'loading') throw new AgentError('Draining', 'the process ended while it was loading');
-      lifecycle.moveTo('ready');
+      if (reply === undefined) throw new AgentError('Draining', 'the process ended while it was loading');
       whenReady();
-      return this.#reply(request, importMs, performance.now() - startedAt);
+      return reply;
     } catch (thrown) {
       const error = thrown instanceof AgentError ? thrown : this.#userCodeError(thrown);
       if (error.code !== 'Draining') discard(/** @type {TerminationReason} */ (error.code), error.message);
@@ -104,37 +116,61 @@ export class Loader {
     }
   }
 
-  /** @param {LoadRequest} request @param {number} initTimeoutMs @returns {Promise<number>} how long the import took */
-  async #bind(request, initTimeoutMs) {
-    const { config, guard, app, invocations, listen, watchApp } = this.#deps;
-    const { handler, code } = request;
-    const isApp = request.kind === 'http';
-    process.chdir(code.path);
-    replaceEnvironment(environmentOf(request.env, process.env, config.port));
-    const { file, exportName } = isApp
-      ? { file: findMainFile(code.path, handler), exportName: '' }
-      : findHandlerFile(code.path, handler);
-    process.argv.splice(0, process.argv.length, process.execPath, file);
-    const isServed = isApp ? app.listening(config.host, config.port) : listen();
-    isServed.catch(() => {});
-    if (isApp) watchApp();
-    const importStartedAt = performance.now();
-    const exports = await this.#import(() => guard.run(() => startImport(file, isApp), initTimeoutMs));
-    const importMs = performance.now() - importStartedAt;
-    this.#phase = isApp ? 'listen' : 'handler';
-    if (!isApp) invocations.bind(pickHandler(exports, exportName, handler), request);
-    await isServed;
-    return importMs;
+  /** @param {LoadRequest} request @param {BecomeReady} becomeReady */
+  async #bindHandler(request, becomeReady) {
+    const { config, invocations, listen } = this.#deps;
+    const { file, exportName } = findHandlerFile(request.code.path, request.handler);
+    bindProcess(request, config, file);
+    await listen();
+    const startedAt = performance.now();
+    /** @param {unknown} exports */
+    const finish = (exports) => {
+      const importMs = performance.now() - startedAt;
+      this.#phase = 'handler';
+      invocations.bind(pickHandler(exports, exportName, request.handler), request);
+      return becomeReady(importMs);
+    };
+    /** @type {{ reply: LoadReply | undefined } | undefined} */
+    let finished;
+    try {
+      const exports = await this.#guarded(request, () => {
+        const imported = startImport(file, false);
+        // the guard takes its time to end: the answer need not wait for that
+        if (!(imported instanceof Promise)) finished = { reply: finish(imported) };
+        return imported;
+      });
+      return finished === undefined ? finish(exports) : finished.reply;
+    } catch (error) {
+      // cut off after the answer, where nothing of the user's runs any more
+      if (finished?.reply !== undefined && error instanceof AgentError && error.code === 'InitTimeout') {
+        return finished.reply;
+      }
+      throw error;
+    }
   }
 
-  /** @param {() => unknown} start */
-  async #import(start) {
+  /** @param {LoadRequest} request @param {BecomeReady} becomeReady */
+  async #bindApp(request, becomeReady) {
+    const { config, app, watchApp } = this.#deps;
+    const file = findMainFile(request.code.path, request.handler);
+    bindProcess(request, config, file);
+    const isServed = app.listening(config.host, config.port);
+    watchApp();
+    const startedAt = performance.now();
+    await this.#guarded(request, () => startImport(file, true));
+    const importMs = performance.now() - startedAt;
+    this.#phase = 'listen';
+    await isServed;
+    return becomeReady(importMs);
+  }
+
+  /** @param {LoadRequest} request @param {() => unknown} start */
+  async #guarded({ limits: { initTimeoutMs } }, start) {
     try {
-      return await start();
+      return await this.#deps.guard.run(start, initTimeoutMs);
     } catch (error) {
-      if (error instanceof BlockedError)
-        throw new AgentError('InitTimeout', `the module ${error.message} while it was imported`, { phase: 'import' });
-      throw error;
+      if (!(error instanceof BlockedError)) throw error;
+      throw new AgentError('InitTimeout', `the module ${error.message} while it was imported`, { phase: 'import' });
     }
   }
 
@@ -190,6 +226,23 @@ export class Loader {
       ...(stack ? { stack } : {}),
     });
   }
+}
+
+/** @param {string} folder */
+function enterFolder(folder) {
+  try {
+    if (path.isAbsolute(folder)) return process.chdir(folder);
+  } catch {
+    // said below
+  }
+  const details = [{ field: 'code.path', message: 'must be the absolute path of a folder' }];
+  throw new AgentError('BadRequest', `the load request is wrong: code.path: ${folder} is not a folder`, { details });
+}
+
+/** @param {LoadRequest} request @param {import('./config.mjs').Config} config @param {string} file */
+function bindProcess(request, config, file) {
+  replaceEnvironment(environmentOf(request.env, process.env, config.port));
+  process.argv.splice(0, process.argv.length, process.execPath, file);
 }
 
 /** Node's timers count in 31 bits and fire at once beyond. @param {LoadRequest['limits']} limits */

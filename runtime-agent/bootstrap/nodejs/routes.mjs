@@ -28,6 +28,7 @@ const KILL_LIMIT_BYTES = 64 * 1024;
  * @property {string} query
  * @property {string} contentType
  * @property {(limitBytes: number) => Buffer | Promise<Buffer>} body
+ * @property {(answer: Answer) => void} [answerEarly] may be given the answer before the promise of it resolves
  *
  * @typedef {{ statusCode: number, body: unknown, headers?: Record<string, string> }} Answer
  * @typedef {(request: ControlRequest) => Promise<Answer> | Answer} Route
@@ -82,7 +83,12 @@ export class Routes {
   /** @param {ControlRequest} request @returns {Promise<Answer>} */
   async #load(request) {
     const load = parseLoadRequest(await readJson(request, LOAD_LIMIT_BYTES));
-    return { statusCode: 200, body: await this.#deps.loader.load(load) };
+    const { answerEarly } = request;
+    const body = await this.#deps.loader.load(
+      load,
+      answerEarly && ((reply) => answerEarly({ statusCode: 200, body: reply })),
+    );
+    return { statusCode: 200, body };
   }
 
   /** @param {URLSearchParams} query @returns {Answer} */
