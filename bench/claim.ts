@@ -6,6 +6,7 @@ import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import { packFunctions, type PackedFunction } from '@warmpool/local/pack-functions.ts';
 import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import type { JsonAnswer } from '@warmpool/wire/json-client.ts';
 import type { ClaimBenchConfig } from './config.ts';
 import { distribution, machine, round, type Distribution } from './figures.ts';
 import { LocalTarget } from './local-target.ts';
@@ -116,10 +117,11 @@ class ClaimRun {
 
   /** One claim, one request to what it gave, and its release. */
   async claimNow(): Promise<Sample | undefined> {
-    const startedMs = performance.now();
     try {
-      const claim = await this.#claim();
+      const startedMs = performance.now();
+      const claimed = await this.#send();
       const readyMs = performance.now() - startedMs;
+      const claim = this.#read(claimed);
       const answer = await invokeOnce(claim.address?.url ?? '', this.#fn.function.invoke);
       const firstResponseMs = performance.now() - startedMs;
       const problem = unexpected(answer, this.#fn.function.invoke.expect);
@@ -140,8 +142,9 @@ class ClaimRun {
       Array.from({ length: size }, async () => {
         const startedMs = performance.now();
         try {
-          const claim = await this.#claim();
-          return { readyMs: performance.now() - startedMs, claimId: claim.claimId };
+          const claimed = await this.#send();
+          const readyMs = performance.now() - startedMs;
+          return { readyMs, claimId: this.#read(claimed).claimId };
         } catch (error) {
           this.failures++;
           process.stderr.write(`claim failed: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -154,12 +157,13 @@ class ClaimRun {
     return done.map(({ readyMs }) => readyMs);
   }
 
-  async #claim(): Promise<Claim> {
-    const claim = await this.#client.claim(
-      'default',
-      this.#target.poolName,
-      claimFor(this.#fn, `bench-${process.pid}-${this.#next++}`),
-    );
+  #send(): Promise<JsonAnswer> {
+    const request = claimFor(this.#fn, `bench-${process.pid}-${this.#next++}`);
+    return this.#client.send('default', this.#target.poolName, request);
+  }
+
+  #read(answer: JsonAnswer): Claim {
+    const claim = this.#client.read(answer);
     const uid = claim.pod?.uid ?? '';
     if (this.#pods.has(uid)) this.duplicates++;
     this.#pods.add(uid);

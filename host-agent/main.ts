@@ -91,7 +91,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
   const app = createServer({ log }, config);
-  addLoadRoutes(app, { loads });
+  addLoadRoutes(app, { loads, log }, config);
   addPodRoutes(app, { pods });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
   addOpsRoutes(app, { cache, loads, metrics });

@@ -1,7 +1,11 @@
 import { claimSchema, type Claim, type ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
 import { errorBodySchema, type ErrorBody } from '@warmpool/protocol/errors.ts';
+import { exchange, type JsonAnswer } from '@warmpool/wire/json-client.ts';
 import { Pool } from 'undici';
 import type { PackedFunction } from './pack-functions.ts';
+
+/** Longer than any claim may wait. */
+const TIMEOUT_MS = 330_000;
 
 export class ClaimRefused extends Error {
   override readonly name = 'ClaimRefused';
@@ -18,30 +22,32 @@ export class ClaimClient {
   readonly #pool: Pool;
 
   constructor(url: string, connections = 64) {
-    this.#pool = new Pool(url, { connections });
+    this.#pool = new Pool(url, { connections, headersTimeout: 0, bodyTimeout: 0 });
   }
 
   async claim(namespace: string, pool: string, request: ClaimRequestInput): Promise<Claim> {
-    return claimSchema.parse(await this.#call('POST', `/v1/pools/${namespace}/${pool}/claims`, request));
+    return this.read(await this.send(namespace, pool, request));
   }
 
-  async release(namespace: string, claimId: string): Promise<void> {
-    await this.#call('DELETE', `/v1/claims/${namespace}/${claimId}`);
+  /** The answer as it came; {@link read} makes a claim of it. */
+  send(namespace: string, pool: string, request: ClaimRequestInput): Promise<JsonAnswer> {
+    const path = `/v1/pools/${namespace}/${pool}/claims`;
+    return exchange(this.#pool, { method: 'POST', path, body: request, timeoutMs: TIMEOUT_MS });
+  }
+
+  async release(namespace: string, claimId: string): Promise<Claim> {
+    const path = `/v1/claims/${namespace}/${claimId}`;
+    return this.read(await exchange(this.#pool, { method: 'DELETE', path, timeoutMs: TIMEOUT_MS }));
+  }
+
+  read({ statusCode, text }: JsonAnswer): Claim {
+    const body: unknown = JSON.parse(text);
+    if (statusCode < 400) return claimSchema.parse(body);
+    throw new ClaimRefused(errorBodySchema.parse(body));
   }
 
   async close(): Promise<void> {
     await this.#pool.close();
-  }
-
-  async #call(method: 'POST' | 'DELETE', path: string, body?: unknown): Promise<unknown> {
-    const reply = await this.#pool.request({
-      method,
-      path,
-      ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-    });
-    const answer: unknown = await reply.body.json();
-    if (reply.statusCode < 400) return answer;
-    throw new ClaimRefused(errorBodySchema.parse(answer));
   }
 }
 

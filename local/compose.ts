@@ -13,6 +13,7 @@ import { addOpenApiPage } from '@warmpool/operator/http/openapi-page.ts';
 import { addOpsRoutes } from '@warmpool/operator/http/ops.ts';
 import { MemoryCluster } from '@warmpool/operator/memory/memory-cluster.ts';
 import { Operator } from '@warmpool/operator/operator.ts';
+import { pooledRandomHex } from '@warmpool/operator/random-hex.ts';
 import { findRuntimes, type RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
 import { LocalError, isErrno } from './errors.ts';
 import { HostAgentProcess } from './host-agent-process.ts';
@@ -134,9 +135,10 @@ export class LocalCluster {
         hostAgents,
         log,
         metrics,
-        observeClaim: metrics.observeClaim,
+        // the claim's answer goes first
+        observeClaim: (sample) => void setImmediate(metrics.observeClaim, sample),
         onLoading: (underWay) => (underWay > 0 ? kubelet.pause() : kubelet.resume()),
-        randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+        randomHex: pooledRandomHex(),
       },
       { identity: 'local', leaseNamespace: undefined, nodes: [NODE_NAME], grantKey },
     );

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { readConfig, USAGE, type OperatorConfig } from './config.ts';
 import { systemClock } from './engine/clock.ts';
@@ -12,6 +11,7 @@ import { HttpKubeClient } from './kube/http-kube-client.ts';
 import { drainClaims } from './drain.ts';
 import { createLogger } from './log.ts';
 import { Operator } from './operator.ts';
+import { pooledRandomHex } from './random-hex.ts';
 
 const VERSION = '0.1.0';
 const OPENAPI_FILE = new URL('../docs/api/claim-api.json', import.meta.url);
@@ -35,8 +35,9 @@ async function main(config: OperatorConfig): Promise<void> {
       hostAgents,
       log,
       metrics,
-      observeClaim: metrics.observeClaim,
-      randomHex: (bytes) => randomBytes(bytes).toString('hex'),
+      // the claim's answer goes first
+      observeClaim: (sample) => void setImmediate(metrics.observeClaim, sample),
+      randomHex: pooledRandomHex(),
     },
     {
       identity: config.identity,

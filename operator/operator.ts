@@ -1,3 +1,4 @@
+import { createSecretKey } from 'node:crypto';
 import { sleep, type Clock } from './engine/clock.ts';
 import { Elector } from './engine/elector.ts';
 import { EventRecorder } from './engine/events.ts';
@@ -115,11 +116,11 @@ export class Operator {
       servingTerm,
     };
     const idle = new IdleReuse(shared);
-    const { grantKey } = options;
+    const grantKey = createSecretKey(options.grantKey);
     const { randomHex, onLoading, observeClaim: observe } = deps;
     const run = new ClaimRun({ ...shared, idle, grantKey, randomHex, onLoading });
     this.#refillYield = new RefillYield(clock, () => run.loading > 0);
-    this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: Buffer.from(randomHex(32), 'hex') });
+    this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: randomHex(32) });
     this.queries = new ClaimQueries(shared);
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
     this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });

@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 const repository = join(import.meta.dirname, '..');
 const PROGRAMS = ['operator', 'host-agent', 'runtime-agent'];
-const FOLDERS = ['protocol', ...PROGRAMS, 'local', 'bench', 'test'];
+const FOLDERS = ['protocol', 'wire', ...PROGRAMS, 'local', 'bench', 'test'];
 const LINE_LIMIT = 300;
 
 const IMPORT =
@@ -105,9 +105,15 @@ describe('imports', () => {
     expect(forbiddenImports(sources.filter(within('protocol/')), isAllowed)).toEqual([]);
   });
 
-  it.each(PROGRAMS)('of %s stay in it, but for the protocol', (program) => {
+  it('of the wire reach nothing but builtins and undici', () => {
+    const isAllowed = ({ target }: Import): boolean =>
+      target === 'undici' || target.startsWith('node:') || target.startsWith('wire/');
+    expect(forbiddenImports(sources.filter(within('wire/')), isAllowed)).toEqual([]);
+  });
+
+  it.each(PROGRAMS)('of %s stay in it, but for the protocol and how it is spoken', (program) => {
     const isAllowed = ({ target }: Import, file: SourceFile): boolean =>
-      !isOwn(target) || [program, 'protocol', ...(isTest(file) ? ['test'] : [])].includes(folderOf(target));
+      !isOwn(target) || [program, 'protocol', 'wire', ...(isTest(file) ? ['test'] : [])].includes(folderOf(target));
     expect(forbiddenImports(files.filter(within(`${program}/`)), isAllowed)).toEqual([]);
   });
 

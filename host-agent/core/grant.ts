@@ -1,4 +1,4 @@
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
 import type { LoadGrant } from '@warmpool/protocol/host-agent-api.ts';
 import { grantPayload } from '@warmpool/protocol/host-agent-api.ts';
 import { hostError } from '../errors.ts';
@@ -12,12 +12,12 @@ const MAX_NONCES = 100_000;
  * forgotten when their grant has expired, and by a restart; after that the pod's own state refuses, since it accepts one load.
  */
 export class GrantGate {
-  readonly #key: Buffer;
+  readonly #key: KeyObject;
   /** Nonce to expiry. Grants are made with about the same lifetime, so the oldest come first. */
   readonly #seen = new Map<string, number>();
 
   constructor(key: Buffer) {
-    this.#key = key;
+    this.#key = createSecretKey(key);
   }
 
   admit(grant: LoadGrant, nowUnixMs: number): void {

@@ -1,17 +1,53 @@
 import type { FastifyInstance } from 'fastify';
+import type { Logger } from 'pino';
 import type { HostLoadReply } from '@warmpool/protocol/host-agent-api.ts';
 import { hostLoadRequestSchema } from '@warmpool/protocol/host-agent-api.ts';
+import { PlainFront, type PlainAnswer, type PlainRequest } from '@warmpool/wire/plain-front.ts';
 import { hostError } from '../errors.ts';
 import type { LoadService } from '../load/load-service.ts';
-import { parse } from './server.ts';
+import { parse, refusal, type ServerOptions } from './server.ts';
 
-export function addLoadRoutes(app: FastifyInstance, { loads }: { loads: LoadService }): void {
-  app.post('/v1/load', async (request, reply): Promise<HostLoadReply> => {
-    const load = parse(hostLoadRequestSchema, request.body);
+const PATH = '/v1/load';
+const KEEP_ALIVE_MS = 600_000;
+const REQUEST_TIMEOUT_MS = 30_000;
+
+export interface LoadRoutesDeps {
+  loads: LoadService;
+  log: Logger;
+}
+
+/** `POST /v1/load`, twice: as a route like any other, and on the short way that an operator's connections take. */
+export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, { bodyLimitBytes }: ServerOptions): void {
+  app.post(PATH, async (request, reply): Promise<HostLoadReply> => {
     const caller = new AbortController();
     reply.raw.once('close', () => {
       if (!reply.raw.writableFinished) caller.abort(hostError.clientGone());
     });
-    return loads.load(load, caller.signal);
+    return deps.loads.load(parse(hostLoadRequestSchema, request.body), caller.signal);
   });
+
+  const front = new PlainFront({
+    takes: (method, path) => method === 'POST' && path === PATH,
+    answer: (request) => answer(deps, request, bodyLimitBytes),
+    goneReason: () => hostError.clientGone(),
+    bodyLimitBytes,
+    keepAliveTimeoutMs: KEEP_ALIVE_MS,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+  });
+  front.attach(app.server);
+  app.addHook('preClose', () => Promise.resolve(front.close()));
+}
+
+async function answer(deps: LoadRoutesDeps, request: PlainRequest, bodyLimitBytes: number): Promise<PlainAnswer> {
+  try {
+    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
+      throw hostError.unsupportedMediaType();
+    }
+    const body: unknown = JSON.parse(request.body.toString('utf8'));
+    const reply = await deps.loads.load(parse(hostLoadRequestSchema, body), request.signal);
+    return { statusCode: 200, body: reply };
+  } catch (error) {
+    const known = refusal(error, PATH, deps, bodyLimitBytes);
+    return { statusCode: known.status, body: known.toBody() };
+  }
 }

@@ -73,9 +73,8 @@ async function killItem(
 async function readLogs(pod: TrackedPod, query: z.output<typeof logsQuerySchema>): Promise<unknown> {
   const search = new URLSearchParams({ limitBytes: String(query.limitBytes) });
   if (query.requestId !== undefined) search.set('requestId', query.requestId);
-  const signal = AbortSignal.timeout(LOGS_TIMEOUT_MS);
   const answer = await pod
-    .call({ method: 'GET', path: `/v1/logs?${search.toString()}`, signal })
+    .call({ method: 'GET', path: `/v1/logs?${search.toString()}`, timeoutMs: LOGS_TIMEOUT_MS })
     .catch((error: unknown) => {
       throw hostError.podLost(pod.podUid, `its agent does not give its logs within ${LOGS_TIMEOUT_MS} ms`, error);
     });

@@ -22,10 +22,7 @@ export function createServer({ log }: { log: Logger }, { bodyLimitBytes }: Serve
   } satisfies FastifyServerOptions);
 
   app.setErrorHandler((error, request, reply) => {
-    const known = translate(error, bodyLimitBytes);
-    const facts = { code: known.code, route: request.routeOptions.url };
-    if (known.code === 'Internal') log.error({ ...facts, err: error }, 'request failed');
-    else log.warn({ ...facts, message: known.message }, 'request refused');
+    const known = refusal(error, request.routeOptions.url ?? '', { log }, bodyLimitBytes);
     void reply.code(known.status).send(known.toBody());
   });
   app.setNotFoundHandler((request, reply) => {
@@ -34,6 +31,20 @@ export function createServer({ log }: { log: Logger }, { bodyLimitBytes }: Serve
     void reply.code(error.status).send(error.toBody());
   });
   return app;
+}
+
+/** What is answered to a request that failed, and logged. */
+export function refusal(
+  error: unknown,
+  route: string,
+  { log }: { log: Logger },
+  bodyLimitBytes: number,
+): HostAgentError {
+  const known = translate(error, bodyLimitBytes);
+  const facts = { code: known.code, route };
+  if (known.code === 'Internal') log.error({ ...facts, err: error }, 'request failed');
+  else log.warn({ ...facts, message: known.message }, 'request refused');
+  return known;
 }
 
 function translate(error: unknown, bodyLimitBytes: number): HostAgentError {

@@ -1,12 +1,17 @@
+import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
 import type { HostLoadReply, HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
 import type { Clock } from '../clock.ts';
 import type { GrantGate } from '../core/grant.ts';
+import { LoadPacer } from './load-pacer.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 import { sendLoad } from './send-load.ts';
+
+/** How long a load that is not over keeps the next from starting. */
+const TURN_MS = 20;
 
 export interface LoadServiceDeps {
   clock: Clock;
@@ -34,6 +39,8 @@ interface DeliveredCode {
 /** One load from grant to answer: check, fetch, deliver, load. */
 export class LoadService {
   readonly #deps: LoadServiceDeps;
+  /** One more than there are cores: a load waits for its messages at times. */
+  readonly #pacer = new LoadPacer(availableParallelism() + 1, TURN_MS);
   #inFlight = 0;
   #isDraining = false;
   #onIdle: (() => void) | undefined;
@@ -91,7 +98,7 @@ export class LoadService {
     const mountMs = clock.monotonic() - deliveringMs;
 
     const loadingMs = clock.monotonic();
-    const loaded = await sendLoad({ clock }, pod, request, codePath);
+    const loaded = await this.#pacer.run(() => sendLoad({ clock }, pod, request, codePath));
     const endedMs = clock.monotonic();
     const timings = {
       fetchMs: code.fetchMs,

@@ -1,6 +1,7 @@
 import type { HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
 import type { LoadReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import { loadReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
+import { ExchangeTimeout } from '@warmpool/wire/json-client.ts';
 import type { Clock } from '../clock.ts';
 import { agentRefusal, leavesPodUnusable } from '../core/agent-refusal.ts';
 import type { HostAgentError } from '../errors.ts';
@@ -23,10 +24,8 @@ export async function sendLoad(
   const remainingMs = request.deadlineUnixMs - clock.now();
   if (remainingMs <= 0) throw hostError.deadlineExceeded('its code was being delivered');
   const timeoutMs = Math.min(remainingMs, request.limits.initTimeoutMs + INIT_GRACE_MS);
-  const timeout = new AbortController();
-  const timer = setTimeout(() => timeout.abort(hostError.initTimeout(pod.podUid, timeoutMs)), timeoutMs);
   try {
-    const answer = await callUntilConnected(clock, pod, request, codePath, timeout.signal);
+    const answer = await callUntilConnected(clock, pod, request, codePath, timeoutMs);
     const reply = answer.statusCode === 200 ? loadReplySchema.safeParse(answer.body).data : undefined;
     if (reply === undefined) throw agentRefusal(pod.podUid, answer.statusCode, answer.body);
     if (reply.epoch !== request.grant.epoch || reply.claimId !== request.grant.claimId) {
@@ -34,11 +33,10 @@ export async function sendLoad(
     }
     return reply;
   } catch (error) {
-    const refusal = timeout.signal.aborted ? hostError.initTimeout(pod.podUid, timeoutMs) : asHostError(pod, error);
+    const isLate = error instanceof ExchangeTimeout;
+    const refusal = isLate ? hostError.initTimeout(pod.podUid, timeoutMs) : asHostError(pod, error);
     if (leavesPodUnusable(refusal.code)) await pod.fail(refusal.message, refusal.code);
     throw refusal;
-  } finally {
-    clearTimeout(timer);
   }
 }
 
@@ -48,17 +46,18 @@ async function callUntilConnected(
   pod: TrackedPod,
   request: HostLoadRequest,
   codePath: string,
-  signal: AbortSignal,
+  timeoutMs: number,
 ): Promise<AgentAnswer> {
   const { grant, code, deadlineUnixMs: _deadline, ...rest } = request;
   const body = { ...rest, claimId: grant.claimId, fence: grant.fence, code: { path: codePath, digest: code.digest } };
+  const untilMs = clock.monotonic() + timeoutMs;
   for (let attempt = 0; ; attempt++) {
     try {
-      return await pod.call({ method: 'POST', path: '/v1/load', body, signal });
+      return await pod.call({ method: 'POST', path: '/v1/load', body, timeoutMs: untilMs - clock.monotonic() });
     } catch (error) {
       const delayMs = CONNECT_RETRY_DELAYS_MS[attempt];
       if (delayMs === undefined || !isNeverSent(error)) throw error;
-      await clock.sleep(delayMs, signal);
+      await clock.sleep(delayMs);
     }
   }
 }

@@ -3,6 +3,7 @@ import type { Dispatcher } from 'undici';
 import { Client, Pool } from 'undici';
 import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import { statusReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
+import { exchange, type JsonCall } from '@warmpool/wire/json-client.ts';
 import type { PodFolder } from './pod-folder.ts';
 
 /** A load may hold one connection for long; status, logs and kill need others beside it. */
@@ -15,13 +16,6 @@ const WATCHDOG_AFTER_MS = 300;
 export interface AgentAnswer {
   statusCode: number;
   body: unknown;
-}
-
-export interface AgentCall {
-  method: 'GET' | 'POST';
-  path: string;
-  body?: unknown;
-  signal: AbortSignal;
 }
 
 /** HTTP to the runtime-agent of one pod, over kept-alive connections of which one is opened before it is needed. */
@@ -54,7 +48,7 @@ export class AgentClient {
     return this.#openConnections > 0;
   }
 
-  call(request: AgentCall): Promise<AgentAnswer> {
+  call(request: JsonCall): Promise<AgentAnswer> {
     return send(this.#pool, request);
   }
 
@@ -62,7 +56,7 @@ export class AgentClient {
     const { statusCode, body } = await this.call({
       method: 'GET',
       path: '/v1/status',
-      signal: AbortSignal.timeout(timeoutMs),
+      timeoutMs,
     });
     if (statusCode !== 200) throw new Error(`GET /v1/status of the runtime-agent answers ${statusCode}`);
     return statusReplySchema.parse(body);
@@ -71,20 +65,15 @@ export class AgentClient {
   /** Asks the agent first; if user code keeps it from answering, the watchdog beside it. */
   async kill(body: unknown, timeoutMs: number): Promise<AgentAnswer> {
     const hasWatchdog = existsSync(this.#folder.watchdogSocket);
-    const signal = AbortSignal.timeout(hasWatchdog ? Math.min(WATCHDOG_AFTER_MS, timeoutMs) : timeoutMs);
+    const firstMs = hasWatchdog ? Math.min(WATCHDOG_AFTER_MS, timeoutMs) : timeoutMs;
     try {
-      return await this.call({ method: 'POST', path: '/v1/kill', body, signal });
+      return await this.call({ method: 'POST', path: '/v1/kill', body, timeoutMs: firstMs });
     } catch (error) {
       if (!hasWatchdog) throw error;
     }
     const watchdog = new Client('http://watchdog', { socketPath: this.#folder.watchdogSocket });
     try {
-      return await send(watchdog, {
-        method: 'POST',
-        path: '/v1/kill',
-        body,
-        signal: AbortSignal.timeout(timeoutMs),
-      });
+      return await send(watchdog, { method: 'POST', path: '/v1/kill', body, timeoutMs });
     } finally {
       await watchdog.destroy();
     }
@@ -96,15 +85,9 @@ export class AgentClient {
   }
 }
 
-async function send(dispatcher: Dispatcher, { method, path, body, signal }: AgentCall): Promise<AgentAnswer> {
-  const answer = await dispatcher.request({
-    method,
-    path,
-    signal,
-    ...(body === undefined ? {} : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
-  });
-  const text = await answer.body.text();
-  return { statusCode: answer.statusCode, body: text === '' ? undefined : parseJson(text) };
+async function send(dispatcher: Dispatcher, call: JsonCall): Promise<AgentAnswer> {
+  const { statusCode, text } = await exchange(dispatcher, call);
+  return { statusCode, body: text === '' ? undefined : parseJson(text) };
 }
 
 function parseJson(text: string): unknown {

@@ -1,9 +1,10 @@
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
 import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
+import type { JsonCall } from '@warmpool/wire/json-client.ts';
 import type { Clock } from '../clock.ts';
 import { hostError } from '../errors.ts';
-import type { AgentAnswer, AgentCall } from './agent-client.ts';
+import type { AgentAnswer } from './agent-client.ts';
 import { AgentClient, isNeverSent } from './agent-client.ts';
 import type { PodFile, PodFolder } from './pod-folder.ts';
 
@@ -107,7 +108,7 @@ export class TrackedPod {
     this.#claim = { epoch, claimId };
   }
 
-  call(request: AgentCall): Promise<AgentAnswer> {
+  call(request: JsonCall): Promise<AgentAnswer> {
     return this.#client.call(request);
   }
 

@@ -34,16 +34,22 @@ class TestBoot {
 
 function setUp() {
   const clock = new TestClock();
-  return { clock, boots: new BootYield(clock, 300), boot: new TestBoot() };
+  return { clock, boots: new BootYield(clock, 300, 10), boot: new TestBoot() };
 }
 
 describe('boots that stand aside for claims', () => {
-  it('stop while claims are in flight and go on after', () => {
-    const { boots, boot } = setUp();
+  it('stop while claims are in flight and go on a moment after the last', async () => {
+    const { clock, boots, boot } = setUp();
     boots.add(boot, 0);
     boots.pause();
     expect(boot.isSuspended).toBe(true);
     boots.resume();
+    await clock.pass(9);
+    boots.pause();
+    boots.resume();
+    await clock.pass(9);
+    expect(boot.isSuspended).toBe(true);
+    await clock.pass(1);
     expect(boot.isSuspended).toBe(false);
   });
 
@@ -51,7 +57,7 @@ describe('boots that stand aside for claims', () => {
     const { clock, boots, boot } = setUp();
     boots.add(boot, 0);
     boots.pause();
-    await clock.pass(200);
+    await clock.pass(190);
     boots.resume();
     await clock.pass(1000);
     boots.pause();
@@ -80,7 +86,8 @@ describe('boots that stand aside for claims', () => {
     const turn = boots.turn();
     await clock.pass(50);
     boots.resume();
-    expect(await turn).toBe(50);
+    await clock.pass(10);
+    expect(await turn).toBe(60);
   });
 
   it('are woken when they are taken off the list, and never stopped again', () => {

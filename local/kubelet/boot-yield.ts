@@ -14,28 +14,39 @@ interface Booting {
 
 /**
  * Boots stand aside while claims are in flight: between {@link pause} and {@link resume} nothing new starts and what is booting is
- * stopped. Each boot stands aside for at most `limitMs` in all, so that a stream of claims cannot starve the refill it lives on.
+ * stopped. They go on `settleMs` after the last claim, since its answer and most often its first request are on their way until then.
+ * Each boot stands aside for at most `limitMs` in all, so that a stream of claims cannot starve the refill it lives on.
  */
 export class BootYield {
   readonly #clock: Clock;
   readonly #limitMs: number;
+  readonly #settleMs: number;
   readonly #booting = new Map<Suspendable, Booting>();
   readonly #waiting = new Set<() => void>();
   #isPaused = false;
+  #cancelResume: (() => void) | undefined;
 
-  constructor(clock: Clock, limitMs: number) {
+  constructor(clock: Clock, limitMs: number, settleMs: number) {
     this.#clock = clock;
     this.#limitMs = limitMs;
+    this.#settleMs = settleMs;
   }
 
   pause(): void {
+    this.#cancelResume?.();
+    this.#cancelResume = undefined;
     if (this.#isPaused) return;
     this.#isPaused = true;
     for (const [boot, state] of this.#booting) this.#suspend(boot, state);
   }
 
   resume(): void {
-    if (!this.#isPaused) return;
+    if (!this.#isPaused || this.#cancelResume !== undefined) return;
+    this.#cancelResume = this.#clock.after(this.#settleMs, () => this.#goOn());
+  }
+
+  #goOn(): void {
+    this.#cancelResume = undefined;
     this.#isPaused = false;
     for (const [boot, state] of this.#booting) this.#release(boot, state);
     for (const proceed of this.#waiting) proceed();

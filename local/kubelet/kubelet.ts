@@ -40,6 +40,9 @@ export interface KubeletOptions {
   stopGraceMs?: number;
 }
 
+/** Answering a claim and its first request take about this long. */
+const BOOT_SETTLE_MS = 8;
+
 /**
  * Runs the pods of one node as processes. It is its own scheduler too: a pod without a node is bound to this one, by the same patch
  * of `spec.nodeName` whoever asks, since local mode has no second node.
@@ -62,7 +65,7 @@ export class Kubelet {
       ...deps,
       writes: new PodWrites(deps),
       ports: new PortAllocator(this.#options.host, deps.random),
-      boots: new BootYield(deps.clock, this.#options.bootYieldMs),
+      boots: new BootYield(deps.clock, this.#options.bootYieldMs, BOOT_SETTLE_MS),
       bootQueue: new PQueue({ concurrency: this.#options.bootConcurrency }),
     };
   }

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 import type { ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
 import {
@@ -23,7 +23,7 @@ export interface ClaimAttemptDeps {
   kube: KubeClient;
   hostAgents: HostAgentClient;
   retirement: Retirement;
-  grantKey: Buffer;
+  grantKey: KeyObject;
   randomHex: (bytes: number) => string;
 }
 

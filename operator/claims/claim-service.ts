@@ -23,7 +23,7 @@ export interface ClaimServiceDeps {
   /** The term while this process leads and has a complete view; `undefined` otherwise. */
   servingTerm: () => number | undefined;
   /** Key for private fingerprints: random, this process only. */
-  processKey: Buffer;
+  processKey: string;
   observe: (sample: ClaimSample) => void;
   log: Log;
 }

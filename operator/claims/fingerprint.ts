@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { ClaimRequest } from '@warmpool/protocol/claim-api.ts';
 
 /**
@@ -19,21 +19,15 @@ export function publicFingerprint(request: ClaimRequest): string {
     limits.requestTimeoutMs,
     limits.initTimeoutMs,
   ];
-  return createHash('sha256')
-    .update(JSON.stringify([parts, sorted(service), sorted(env).map(([name]) => name)]))
-    .digest('hex')
-    .slice(0, 32);
+  return hash('sha256', JSON.stringify([parts, sorted(service), sorted(env).map(([name]) => name)])).slice(0, 32);
 }
 
 /**
  * The public fingerprint with the env values, under a key that lives in this process only: never stored, never logged. Tells whether an idle
  * instance has exactly what a new claim asks for, and whether a retried claim id came with other values.
  */
-export function privateFingerprint(request: ClaimRequest, fingerprint: string, processKey: Buffer): string {
-  return createHmac('sha256', processKey)
-    .update(fingerprint)
-    .update(JSON.stringify(sorted(request.env)))
-    .digest('hex');
+export function privateFingerprint(request: ClaimRequest, fingerprint: string, processKey: string): string {
+  return hash('sha256', `${processKey}\n${fingerprint}\n${JSON.stringify(sorted(request.env))}`);
 }
 
 /** The order in which a client writes its variables means nothing. */

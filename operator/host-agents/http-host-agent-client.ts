@@ -6,7 +6,8 @@ import {
   type NodeEvent,
 } from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
-import { Pool } from 'undici';
+import { connectPool, exchange, type JsonAnswer } from '@warmpool/wire/json-client.ts';
+import type { Pool } from 'undici';
 import type { z } from 'zod';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
 
@@ -103,24 +104,14 @@ export class HttpHostAgentClient implements HostAgentClient {
     call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number },
   ): Promise<z.output<S>> {
     const pool = this.#pool(node);
-    let statusCode: number;
-    let text: string;
+    let answer: JsonAnswer;
     try {
-      const reply = await pool.request({
-        method: call.method,
-        path: call.path,
-        signal: AbortSignal.timeout(Math.ceil(call.timeoutMs)),
-        ...(call.body !== undefined && {
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify(call.body),
-        }),
-      });
-      statusCode = reply.statusCode;
-      text = await reply.body.text();
+      answer = await exchange(pool, call);
     } catch (error) {
       const words = error instanceof Error ? error.message : String(error);
       throw new HostAgentError(0, 'NoAnswer', `the host-agent of node ${node} did not answer: ${words}`);
     }
+    const { statusCode, text } = answer;
     if (statusCode >= 400) throw refusal(statusCode, text, node);
     const parsed = schema.safeParse(parseJson(text));
     if (!parsed.success)
@@ -130,10 +121,12 @@ export class HttpHostAgentClient implements HostAgentClient {
 }
 
 function connect(endpoint: string): Pool {
-  const options = { connections: CONNECTIONS_PER_NODE, keepAliveTimeout: 60_000, headersTimeout: 0, bodyTimeout: 0 };
-  return endpoint.startsWith('unix:')
-    ? new Pool('http://host-agent', { ...options, socketPath: endpoint.slice('unix:'.length) })
-    : new Pool(endpoint, options);
+  return connectPool(endpoint, {
+    connections: CONNECTIONS_PER_NODE,
+    keepAliveTimeout: 60_000,
+    headersTimeout: 0,
+    bodyTimeout: 0,
+  });
 }
 
 function refusal(statusCode: number, text: string, node: string): HostAgentError {

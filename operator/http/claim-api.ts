@@ -1,46 +1,29 @@
 import {
   claimParamsSchema,
-  claimRequestSchema,
   killRequestSchema,
   listClaimsQuerySchema,
   logsQuerySchema,
   poolParamsSchema,
-  releaseQuerySchema,
-  type Claim,
   type PoolSummary,
 } from '@warmpool/protocol/claim-api.ts';
-import Fastify, {
-  LogController,
-  type FastifyBaseLogger,
-  type FastifyInstance,
-  type FastifyReply,
-  type FastifyRequest,
-} from 'fastify';
-import type { ClaimQueries } from '../claims/claim-queries.ts';
-import type { ClaimService } from '../claims/claim-service.ts';
-import { ClaimError, claimError } from '../errors.ts';
+import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
+import type { PlainAnswer } from '@warmpool/wire/plain-front.ts';
+import { ClaimError } from '../errors.ts';
 import { streamClaims } from './claim-events.ts';
+import { ClaimExchanges, type ClaimExchangesDeps } from './claim-exchanges.ts';
 import { answerErrors, parse } from './errors.ts';
 
-export interface ClaimApiDeps {
-  claims: ClaimService;
-  queries: ClaimQueries;
-  log: FastifyBaseLogger;
-  /** True once a shutdown has begun: new claims are refused, running ones end. */
-  isDraining(): boolean;
-}
-
 /** A claim's env may be 256 KiB; JSON escapes can double that. */
-const BODY_LIMIT_BYTES = 1024 * 1024;
+const LIMITS = { bodyLimitBytes: 1024 * 1024, keepAliveTimeoutMs: 75_000, requestTimeoutMs: 30_000 };
 
 /** The claim API over HTTP. Every route parses, calls one thing, and answers. */
-export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
+export function createClaimApi(deps: ClaimExchangesDeps): FastifyInstance {
   const app = Fastify({
     loggerInstance: deps.log,
     logController: new LogController({ disableRequestLogging: true }),
-    bodyLimit: BODY_LIMIT_BYTES,
-    keepAliveTimeout: 75_000,
-    requestTimeout: 30_000,
+    bodyLimit: LIMITS.bodyLimitBytes,
+    keepAliveTimeout: LIMITS.keepAliveTimeoutMs,
+    requestTimeout: LIMITS.requestTimeoutMs,
     forceCloseConnections: 'idle',
     return503OnClosing: false,
   });
@@ -50,15 +33,14 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
   const closing = new AbortController();
   app.addHook('preClose', () => Promise.resolve(closing.abort()));
 
-  app.post('/v1/pools/:namespace/:pool/claims', async (request, reply) => {
-    const { namespace, pool } = parse(poolParamsSchema, request.params, 'path');
-    if (deps.isDraining())
-      throw claimError('Draining', 'this operator is shutting down; try again', { retryAfterSeconds: 1 });
-    const body = parse(claimRequestSchema, request.body, 'claim');
-    const claim = await deps.claims.claim(namespace, pool, body, abortOnClose(request, reply));
-    reply.header('Server-Timing', serverTiming(claim));
-    return reply.code(201).send(claim);
-  });
+  const exchanges = new ClaimExchanges(deps);
+  const front = exchanges.front(LIMITS);
+  front.attach(app.server);
+  app.addHook('preClose', () => Promise.resolve(front.close()));
+
+  app.post('/v1/pools/:namespace/:pool/claims', async (request, reply) =>
+    answer(reply, await exchanges.create(request.params, request.body, abortOnClose(request, reply))),
+  );
 
   app.get('/v1/pools/:namespace/:pool/claims', async (request, reply) => {
     const { namespace, pool } = parse(poolParamsSchema, request.params, 'path');
@@ -69,16 +51,11 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
 
   app.get('/v1/pools', (): { items: PoolSummary[] } => ({ items: deps.queries.pools() }));
 
-  app.get('/v1/claims/:namespace/:claimId', (request): Claim => {
-    const { namespace, claimId } = parse(claimParamsSchema, request.params, 'path');
-    return deps.queries.get(namespace, claimId);
-  });
+  app.get('/v1/claims/:namespace/:claimId', (request, reply) => answer(reply, exchanges.get(request.params)));
 
-  app.delete('/v1/claims/:namespace/:claimId', async (request): Promise<Claim> => {
-    const { namespace, claimId } = parse(claimParamsSchema, request.params, 'path');
-    const { keepWarm } = parse(releaseQuerySchema, request.query, 'query');
-    return deps.claims.release(namespace, claimId, keepWarm === undefined ? 0 : durationMs(keepWarm));
-  });
+  app.delete('/v1/claims/:namespace/:claimId', async (request, reply) =>
+    answer(reply, await exchanges.release(request.params, request.query)),
+  );
 
   app.get('/v1/claims/:namespace/:claimId/logs', async (request) => {
     const { namespace, claimId } = parse(claimParamsSchema, request.params, 'path');
@@ -107,14 +84,6 @@ function abortOnClose(request: FastifyRequest, reply: FastifyReply): AbortSignal
   return controller.signal;
 }
 
-function durationMs(text: string): number {
-  const amount = Number.parseInt(text, 10);
-  return amount * (text.endsWith('m') ? 60_000 : 1_000);
-}
-
-/** https://www.w3.org/TR/server-timing/: durations in milliseconds. */
-function serverTiming(claim: Claim): string {
-  return Object.entries(claim.timings ?? {})
-    .map(([phase, ms]) => `${phase.slice(0, -2)};dur=${ms.toFixed(3)}`)
-    .join(', ');
+function answer(reply: FastifyReply, { statusCode, body, headers = {} }: PlainAnswer): FastifyReply {
+  return reply.code(statusCode).headers(headers).send(body);
 }

@@ -1,6 +1,6 @@
 import { STATUS_CODES } from 'node:http';
 import { describeProblems, fieldProblems, type ErrorBody } from '@warmpool/protocol/errors.ts';
-import type { FastifyError, FastifyInstance, FastifyReply } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply } from 'fastify';
 import type { z } from 'zod';
 import { ClaimError, claimError } from '../errors.ts';
 
@@ -28,18 +28,27 @@ export function errorBody(error: ClaimError): ErrorBody {
 /** One envelope for every refusal, fastify's own included. */
 export function answerErrors(app: FastifyInstance): void {
   app.setErrorHandler<FastifyError>((error, request, reply) => {
-    const told = error instanceof ClaimError ? error : translate(error);
-    if (told.code === 'Internal') request.log.error({ err: error }, 'request failed unexpectedly');
-    return send(reply, told);
+    return send(reply, refusal(error, request.log));
   });
   app.setNotFoundHandler((request, reply) =>
     send(reply, claimError('NotFound', `there is nothing at ${request.method} ${request.url.split('?')[0]}`)),
   );
 }
 
+/** What is answered to a request that failed; what is our own fault is also logged. */
+export function refusal(error: unknown, log: FastifyBaseLogger): ClaimError {
+  const told = error instanceof ClaimError ? error : translate(error as FastifyError);
+  if (told.code === 'Internal') log.error({ err: error }, 'request failed unexpectedly');
+  return told;
+}
+
+/** Of the answer to a refused request. */
+export function refusalHeaders({ retryAfterSeconds }: ClaimError): Record<string, string> {
+  return retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
+}
+
 function send(reply: FastifyReply, error: ClaimError): FastifyReply {
-  if (error.retryAfterSeconds !== undefined) reply.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
-  return reply.code(error.statusCode).send(errorBody(error));
+  return reply.code(error.statusCode).headers(refusalHeaders(error)).send(errorBody(error));
 }
 
 function translate(error: FastifyError): ClaimError {

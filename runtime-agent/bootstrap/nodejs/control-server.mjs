@@ -12,7 +12,7 @@ const HEAD_LIMIT_BYTES = 8 * 1024;
 const BODY_LIMIT_BYTES = 2 * 1024 * 1024;
 const HEAD_END = '\r\n\r\n';
 const REQUEST_LINE = /^(GET|POST) (\/v1\/(?:load|health|status|kill|logs))(?:\?([\x21-\x7e]*))? HTTP\/1\.1$/;
-const CONTROL_CHARACTERS = /[\0-\x08\n\x0b-\x1f\x7f]/;
+const NOT_PLAIN_TEXT = /[^\t\x20-\x7e]/;
 /** These change how a message is framed or answered. */
 const UNUSUAL_HEADERS = new Set(['transfer-encoding', 'expect', 'upgrade', 'trailer', 'te']);
 
@@ -166,7 +166,7 @@ function parseHead(text) {
     const colon = line.indexOf(':');
     const name = line.slice(0, colon).toLowerCase();
     const isPlainName = colon > 0 && !/\s/.test(name) && !(name in headers) && !UNUSUAL_HEADERS.has(name);
-    if (!isPlainName || CONTROL_CHARACTERS.test(line)) return undefined;
+    if (!isPlainName || NOT_PLAIN_TEXT.test(line)) return undefined;
     headers[name] = line.slice(colon + 1).trim();
   }
   const { host, connection = 'keep-alive', 'content-length': length = method === 'GET' ? '0' : '' } = headers;
