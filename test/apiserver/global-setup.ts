@@ -18,14 +18,14 @@ const ESTABLISHED_LIMIT_MS = 30_000;
 
 /** One control plane for the whole tier; each test file works in namespaces of its own. */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
-  const [etcd, apiserver] = [await findOrBuild('etcd', process.env), await findOrBuild('kube-apiserver', process.env)];
-  if ('missing' in etcd || 'missing' in apiserver) {
-    const missing = [etcd, apiserver].flatMap((binary) => ('missing' in binary ? [binary.missing] : [])).join('; ');
-    process.stdout.write(`skipped: apiserver tier: ${missing}\n`);
+  const binaries = await findOrBuild(['etcd', 'kube-apiserver'], process.env);
+  if ('missing' in binaries) {
+    process.stdout.write(`skipped: apiserver tier: ${binaries.missing}\n`);
     project.provide('apiserver', undefined);
     return undefined;
   }
-  const controlPlane = await startControlPlane({ etcd: etcd.path, apiserver: apiserver.path });
+  const apiserverBinary = binaries.paths['kube-apiserver'];
+  const controlPlane = await startControlPlane({ etcd: binaries.paths.etcd, apiserver: apiserverBinary });
   try {
     await applyDefinitions(controlPlane);
   } catch (error) {
@@ -33,7 +33,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     throw error;
   }
   const { url, token, caPem, etcdUrl } = controlPlane;
-  project.provide('apiserver', { url, token, caPem, etcdUrl, apiserverBinary: apiserver.path });
+  project.provide('apiserver', { url, token, caPem, etcdUrl, apiserverBinary });
   return () => controlPlane.stop();
 }
 
