@@ -21,7 +21,6 @@ export interface TestNode {
   /** Everything it wrote; removed with it. */
   folder: string;
   network: NodeNetwork;
-  /** What to execute in order to run `command` inside. */
   inside(command: string[]): [program: string, ...args: string[]];
   stop(): Promise<void>;
 }
@@ -40,12 +39,16 @@ export async function startTestNode(): Promise<TestNode> {
     const holder = await onlyChild(await onlyChild(supervisor.pid ?? 0));
     await writeFile(join(folder, 'holder'), `${holder} ${await startTime(holder)}\n`);
     const network = await connectNode(holder);
-    const inside: TestNode['inside'] = (command) => [join(SCRIPTS, 'enter.sh'), folder, ...command];
-    return { folder, network, inside, stop };
+    return { folder, network, inside: (command) => insideNode(folder, command), stop };
   } catch (error) {
     await stop();
     throw error;
   }
+}
+
+/** What to execute in order to run a command in the node that has this folder. */
+export function insideNode(folder: string, command: string[]): [program: string, ...args: string[]] {
+  return [join(SCRIPTS, 'enter.sh'), folder, ...command];
 }
 
 async function untilReady(supervisor: ChildProcess): Promise<void> {
