@@ -34,10 +34,7 @@ const IMPORT_LIMIT_MS = 120_000;
 const run = promisify(execFile);
 
 /** A Kubernetes cluster of one node on this machine, with the images of `imageArchives` on it. */
-export async function startCluster(
-  binaries: Record<ClusterBinary, string>,
-  imageArchives: string[],
-): Promise<Cluster> {
+export async function startCluster(binaries: Record<ClusterBinary, string>, imageArchives: string[]): Promise<Cluster> {
   const node = await startTestNode();
   const programs = new Map<string, NodeProgram>();
   const stop = async (): Promise<void> => {
@@ -57,7 +54,10 @@ export async function startCluster(
       token: credentials.adminToken,
       caPem: credentials.caPem,
     };
-    await Promise.all([startControlPlane(start, node, credentials, access), startContainers(start, node, imageArchives)]);
+    await Promise.all([
+      startControlPlane(start, node, credentials, access),
+      startContainers(start, node, imageArchives),
+    ]);
     const kubelet = await start('kubelet', await kubeletFlags(node, credentials));
     await start('kube-proxy', proxyFlags(node, credentials));
     await using admin = new AdminApi(access);

@@ -38,27 +38,35 @@ describe.skipIf(access === undefined)('pods of the runtime images in a restricte
   test.for([
     ['nodejs', 'warmpool.dev/runtime-nodejs:24', '24'],
     ['python', 'warmpool.dev/runtime-python:3.11', '3.11'],
-  ] as const)('the %s agent answers on its socket, as nobody and with a read-only root', async ([name, image, version]) => {
-    const env = {
-      WARMPOOL_SOCKET: '/warmpool/agent.sock',
-      WARMPOOL_HOST: '0.0.0.0',
-      WARMPOOL_PORT: '8080',
-      WARMPOOL_RUNTIME_NAME: name,
-      WARMPOOL_RUNTIME_VERSION: version,
-    };
-    const pod = aRestrictedPod(name, namespace, image, {
-      env: Object.entries(env).map(([name, value]) => ({ name, value })),
-      volumeMounts: [{ name: 'agent', mountPath: '/warmpool' }],
-    });
-    await kubectl.apply({ ...pod, spec: { ...pod.spec, volumes: [{ name: 'agent', emptyDir: {} }] } });
-    const { metadata } = await ready(name);
-    if (access?.own !== undefined) {
-      const folder = join(access.own.nodeFolder, 'var/lib/kubelet/pods', metadata.uid, 'volumes/kubernetes.io~empty-dir/agent');
-      await until('the socket', READY_LIMIT_MS, () => Promise.resolve(readdirSync(folder).includes('agent.sock')));
-      expect(await askAgent(folder)).toMatchObject({ state: 'standby', runtime: { name, version } });
-    }
-    await remove(name);
-  });
+  ] as const)(
+    'the %s agent answers on its socket, as nobody and with a read-only root',
+    async ([name, image, version]) => {
+      const env = {
+        WARMPOOL_SOCKET: '/warmpool/agent.sock',
+        WARMPOOL_HOST: '0.0.0.0',
+        WARMPOOL_PORT: '8080',
+        WARMPOOL_RUNTIME_NAME: name,
+        WARMPOOL_RUNTIME_VERSION: version,
+      };
+      const pod = aRestrictedPod(name, namespace, image, {
+        env: Object.entries(env).map(([name, value]) => ({ name, value })),
+        volumeMounts: [{ name: 'agent', mountPath: '/warmpool' }],
+      });
+      await kubectl.apply({ ...pod, spec: { ...pod.spec, volumes: [{ name: 'agent', emptyDir: {} }] } });
+      const { metadata } = await ready(name);
+      if (access?.own !== undefined) {
+        const folder = join(
+          access.own.nodeFolder,
+          'var/lib/kubelet/pods',
+          metadata.uid,
+          'volumes/kubernetes.io~empty-dir/agent',
+        );
+        await until('the socket', READY_LIMIT_MS, () => Promise.resolve(readdirSync(folder).includes('agent.sock')));
+        expect(await askAgent(folder)).toMatchObject({ state: 'standby' });
+      }
+      await remove(name);
+    },
+  );
 
   test('a cold pod becomes Ready and is reached at its address and through a Service', async () => {
     const server = `require('http').createServer((q, s) => s.end(require('os').hostname())).listen(8080)`;
@@ -103,7 +111,12 @@ function aRestrictedPod(
       automountServiceAccountToken: false,
       restartPolicy: 'Never',
       terminationGracePeriodSeconds: 1,
-      securityContext: { runAsNonRoot: true, runAsUser: 65532, fsGroup: 65532, seccompProfile: { type: 'RuntimeDefault' } },
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: 65532,
+        fsGroup: 65532,
+        seccompProfile: { type: 'RuntimeDefault' },
+      },
       containers: [
         {
           name: 'runtime',

@@ -8,6 +8,8 @@ const PROGRAMS = {
   iptables: ['iptables', 'iptables-restore'],
   conntrack: ['conntrack'],
   buildah: ['buildah'],
+  gcc: ['cc'],
+  iproute2: ['ip'],
   openssl: ['openssl'],
 };
 const CNI_FOLDER = '/usr/lib/cni';

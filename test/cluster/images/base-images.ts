@@ -1,5 +1,3 @@
-import { join } from 'node:path';
-import { mkdir } from 'node:fs/promises';
 import { addNode, findNpm, makeRootfs, versionsOf } from './machine-rootfs.ts';
 
 /** What an image that cannot be downloaded is replaced by: a build argument of the Dockerfiles, made from this machine's own files. */
@@ -11,7 +9,7 @@ export interface BaseImage {
 }
 
 const C_RUNTIME = ['base-files', 'libc6', 'libgcc-s1', 'libstdc++6', 'tzdata'];
-const BUILD_TOOLS = [...C_RUNTIME, 'coreutils', 'dash', 'mount'];
+const BUILD_TOOLS = [...C_RUNTIME, 'coreutils', 'dash'];
 const PYTHON = [...C_RUNTIME, 'python3-minimal', 'python3.11'];
 
 function ofPackages(tag: string, packages: string[]): BaseImage {
@@ -24,6 +22,9 @@ export const CC_BASE = ofPackages('warmpool.test/cc:12', C_RUNTIME);
 /** In the place of distroless `python3`. */
 export const PYTHON_BASE = ofPackages('warmpool.test/python:3.11', PYTHON);
 
+/** In the place of the `gcc` image. */
+export const COMPILER_BASE = ofPackages('warmpool.test/compiler:12', [...BUILD_TOOLS, 'gcc', 'libc6-dev']);
+
 /** In the place of `node:24-bookworm-slim`. */
 export const NODE_BASE: BaseImage = {
   tag: 'warmpool.test/node:24',
@@ -34,11 +35,4 @@ export const NODE_BASE: BaseImage = {
     await makeRootfs(folder, BUILD_TOOLS);
     await addNode(folder, process.execPath, await findNpm());
   },
-};
-
-/** Nothing below the one program that is in it. */
-export const EMPTY_BASE: BaseImage = {
-  tag: 'warmpool.test/empty:1',
-  version: () => Promise.resolve('1'),
-  make: async (folder) => void (await mkdir(join(folder, 'tmp'))),
 };

@@ -5,7 +5,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFil
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type BaseImage, CC_BASE, NODE_BASE, PYTHON_BASE } from './base-images.ts';
+import { type BaseImage, CC_BASE, COMPILER_BASE, NODE_BASE, PYTHON_BASE } from './base-images.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
 const BUILD_LIMIT_MS = 300_000;
@@ -34,7 +34,7 @@ export const PRODUCT_IMAGES: ImageRecipe[] = [
   {
     tag: 'warmpool.dev/host-agent:0.1.0',
     dockerfile: 'images/host-agent.Dockerfile',
-    bases: { NODE: NODE_BASE },
+    bases: { NODE: NODE_BASE, COMPILER: COMPILER_BASE, BASE: CC_BASE },
     sources: [...PACKAGE_FILES, 'protocol', 'host-agent'],
   },
   {
@@ -98,7 +98,12 @@ class ImageBuilder implements AsyncDisposable {
   async build({ tag, dockerfile, bases }: ImageRecipe, archive: string): Promise<void> {
     for (const base of Object.values(bases)) await this.#makeBase(base);
     const args = Object.entries(bases).map(([name, base]) => `--build-arg=${name}=${base.tag}`);
-    await this.#bud(tag, [...args, ...(await npmSettings(this.#folder, this.#env)), `--file=${dockerfile}`, REPOSITORY]);
+    await this.#bud(tag, [
+      ...args,
+      ...(await npmSettings(this.#folder, this.#env)),
+      `--file=${dockerfile}`,
+      REPOSITORY,
+    ]);
     await this.#save(tag, archive);
   }
 
@@ -185,10 +190,14 @@ async function recipeKey({ dockerfile, bases, sources }: ImageRecipe): Promise<s
 }
 
 async function filesBelow(path: string): Promise<string[]> {
-  const entries = await readdir(join(REPOSITORY, path), { recursive: true, withFileTypes: true }).catch(() => undefined);
+  const entries = await readdir(join(REPOSITORY, path), { recursive: true, withFileTypes: true }).catch(
+    () => undefined,
+  );
   if (entries === undefined) return [path];
   return entries
-    .filter((entry) => entry.isFile() && !/node_modules|__pycache__|\.test\.ts$/.test(join(entry.parentPath, entry.name)))
+    .filter(
+      (entry) => entry.isFile() && !/node_modules|__pycache__|\.test\.ts$/.test(join(entry.parentPath, entry.name)),
+    )
     .map((entry) => join(entry.parentPath, entry.name).slice(REPOSITORY.length + 1))
     .sort();
 }

@@ -45,7 +45,12 @@ export async function findNpm(): Promise<string> {
 
 /** Names with versions: what is made from them is the same as long as this is. */
 export async function versionsOf(packages: string[]): Promise<string> {
-  const { stdout } = await run('dpkg-query', ['-W', '-f', '${Package} ${Version}\n', ...(await withDependencies(packages))]);
+  const { stdout } = await run('dpkg-query', [
+    '-W',
+    '-f',
+    '${Package} ${Version}\n',
+    ...(await withDependencies(packages)),
+  ]);
   return stdout;
 }
 

@@ -91,11 +91,12 @@ async function isRunning(file: string): Promise<number | undefined> {
   }
 }
 
-/** In clock ticks since boot: with it a pid names one process for ever. */
+/** In clock ticks since boot: with it a pid names one process for ever. Undefined for one that ended and was not waited for yet. */
 async function startTime(pid: number): Promise<string | undefined> {
   const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
   // the command's name is in parentheses and may hold spaces
-  return stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19];
+  const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return state === 'Z' ? undefined : fields[18];
 }
 
 export async function onlyChild(pid: number): Promise<number> {
