@@ -3,7 +3,7 @@ import { POD_CODE_FOLDER, POD_VOLUME_PATH } from '@warmpool/protocol/names.ts';
 import { mountsAt } from '../core/mount-table.ts';
 import { hostError } from '../errors.ts';
 import { MountError, MountUncertain } from '../mounts/mount-error.ts';
-import type { MountHelper } from '../mounts/mount-helper.ts';
+import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 import type { CodeDelivery, DeliveryTarget } from './code-delivery.ts';
 import { linkTree } from './code-link.ts';
@@ -15,11 +15,11 @@ const POD_FAULTS: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', '
 
 /** For real pods: a read-only mount of the tree onto `code` in the pod's volume. */
 export class MountDelivery implements CodeDelivery {
-  readonly #helper: MountHelper;
+  readonly #mounter: Mounter;
   readonly #staging: Staging;
 
-  constructor(helper: MountHelper, staging: Staging) {
-    this.#helper = helper;
+  constructor(mounter: Mounter, staging: Staging) {
+    this.#mounter = mounter;
     this.#staging = staging;
   }
 
@@ -28,14 +28,16 @@ export class MountDelivery implements CodeDelivery {
     linkTree(folder.codeLink, treePath);
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#helper.bind(this.#staging.sourceOf(treePath), folder.volumePath, POD_CODE_FOLDER);
+        await this.#mounter.bind(this.#staging.sourceOf(treePath), folder.volumePath, POD_CODE_FOLDER);
         return POD_CODE_PATH;
       } catch (error) {
         if (error instanceof MountError && POD_FAULTS.has(error.code)) {
           throw hostError.podLost(podUid, 'its volume has no folder for the code', error);
         }
         const isOpen = error instanceof MountUncertain || (error instanceof MountError && error.code === 'EXDEV');
-        if (!isOpen || attempt >= MAX_ATTEMPTS) throw error;
+        if (!isOpen || attempt >= MAX_ATTEMPTS) {
+          throw hostError.podLost(podUid, `its code cannot be mounted: ${(error as Error).message}`, error);
+        }
         if (await this.#isDelivered(folder.volumePath, treePath)) return POD_CODE_PATH;
       }
     }
@@ -47,7 +49,7 @@ export class MountDelivery implements CodeDelivery {
     const mounts = mountsAt(await readMountTable(), path);
     const [only] = mounts;
     if (mounts.length === 1 && only !== undefined && this.#staging.isMountOf(only, treePath)) return true;
-    await unmountTree(this.#helper, path);
+    await unmountTree(this.#mounter, path);
     return false;
   }
 }

@@ -2,7 +2,7 @@ import { mkdir, realpath } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import type { Mount } from '../core/mount-table.ts';
 import { mountsAt } from '../core/mount-table.ts';
-import type { MountHelper } from '../mounts/mount-helper.ts';
+import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 
 /**
@@ -10,29 +10,29 @@ import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
  * mount that is made read-only afterwards stays writable in the pods that it has already reached.
  */
 export class Staging {
-  readonly #helper: MountHelper;
+  readonly #mounter: Mounter;
   readonly #entriesPath: string;
   readonly #path: string;
   readonly #mount: Mount;
 
-  private constructor(helper: MountHelper, entriesPath: string, path: string, mount: Mount) {
-    this.#helper = helper;
+  private constructor(mounter: Mounter, entriesPath: string, path: string, mount: Mount) {
+    this.#mounter = mounter;
     this.#entriesPath = entriesPath;
     this.#path = path;
     this.#mount = mount;
   }
 
   /** A mount that a killed process left here is replaced: its options may be another version's. */
-  static async open(helper: MountHelper, entriesPath: string, stagingPath: string): Promise<Staging> {
+  static async open(mounter: Mounter, entriesPath: string, stagingPath: string): Promise<Staging> {
     await mkdir(stagingPath, { recursive: true, mode: 0o700 });
     const path = await realpath(stagingPath);
-    await unmountTree(helper, path);
-    await helper.stage(entriesPath, path);
+    await unmountTree(mounter, path);
+    await mounter.stage(entriesPath, path);
     const mount = mountsAt(await readMountTable(), path).at(-1);
     if (mount === undefined || !mount.options.has('ro')) {
       throw new Error(`the staging mount ${path} is not there or not read-only`);
     }
-    return new Staging(helper, entriesPath, path, mount);
+    return new Staging(mounter, entriesPath, path, mount);
   }
 
   /** The same tree by its read-only path. */
@@ -54,6 +54,6 @@ export class Staging {
 
   /** Mounts in pods are clones, and stay. */
   async close(): Promise<void> {
-    await unmountTree(this.#helper, this.#path);
+    await unmountTree(this.#mounter, this.#path);
   }
 }

@@ -36,9 +36,29 @@ export class MountNamespace {
     for (const folder of sharedFolders) mkdirSync(folder, { recursive: true });
     const script =
       'for f; do mount --bind "$f" "$f" && mount --make-shared "$f" || exit 1; done; echo ready; exec cat >/dev/null';
-    const args = ['--mount', '--propagation', 'private', 'sh', '-c', script, 'sh', ...sharedFolders];
+    return MountNamespace.#hold([
+      'unshare',
+      '--mount',
+      '--propagation',
+      'private',
+      'sh',
+      '-c',
+      script,
+      'sh',
+      ...sharedFolders,
+    ]);
+  }
+
+  /** Another one in it that receives what is mounted in the shared folders, as a container's does with `HostToContainer`. */
+  async receiving(): Promise<MountNamespace> {
+    const unshare = ['unshare', '--mount', '--propagation', 'slave', 'sh', '-c', 'echo ready; exec cat >/dev/null'];
+    return MountNamespace.#hold([...this.enter, ...unshare]);
+  }
+
+  static async #hold(command: string[]): Promise<MountNamespace> {
+    const [file = '', ...args] = command;
     // its end of stdin is the test's end
-    const holder = spawn('unshare', args, { stdio: ['pipe', 'pipe', 'inherit'] });
+    const holder = spawn(file, args, { stdio: ['pipe', 'pipe', 'inherit'] });
     await Promise.race([
       once(holder.stdout, 'data'),
       once(holder, 'exit').then(() => Promise.reject(new Error('the mount namespace could not be made'))),

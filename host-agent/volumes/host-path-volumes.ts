@@ -38,10 +38,10 @@ export class HostPathVolumes {
   }
 
   async start(): Promise<void> {
-    const { helper } = this.#deps;
+    const { mounter } = this.#deps;
     await mkdir(this.#given, { recursive: true });
     this.#path = await realpath(this.#given);
-    if (!isVolumeAt(await readMountTable(), this.#path)) await helper.mountVolume(this.#path, SHARED_VOLUME);
+    if (!isVolumeAt(await readMountTable(), this.#path)) await mounter.mountVolume(this.#path, SHARED_VOLUME);
     await this.#scan();
     const table = await readMountTable();
     for (const record of this.#records()) adoptDelivered(this.#deps, record, table);
@@ -83,7 +83,7 @@ export class HostPathVolumes {
         ? this.#remove(podUid, path)
         : isFinal(podUid)
           ? // the kubelet cannot take its own mount of the folder away while the code is mounted in it
-            unmountTree(this.#deps.helper, join(path, POD_CODE_FOLDER))
+            unmountTree(this.#deps.mounter, join(path, POD_CODE_FOLDER))
           : this.#adopt(podUid, path);
       await settled.catch(onProblem);
     }
@@ -105,8 +105,8 @@ export class HostPathVolumes {
   }
 
   async #remove(podUid: PodUid, path: string): Promise<void> {
-    const { helper, records, onRemoved, log } = this.#deps;
-    await unmountTree(helper, path);
+    const { mounter, records, onRemoved, log } = this.#deps;
+    await unmountTree(mounter, path);
     await rm(path, { recursive: true, force: true });
     if (records.read(podUid)?.volume.kind === 'hostPath') records.remove(podUid);
     onRemoved(podUid);

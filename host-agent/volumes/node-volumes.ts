@@ -9,7 +9,7 @@ import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { linkDelivery } from '../deliver/link-delivery.ts';
 import { MountDelivery } from '../deliver/mount-delivery.ts';
 import { Staging } from '../deliver/staging.ts';
-import { MountHelper } from '../mounts/mount-helper.ts';
+import { Mounter } from '../mounts/mounter.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 import { HostPathVolumes } from './host-path-volumes.ts';
 import { KubeletDir } from './kubelet-dir.ts';
@@ -48,14 +48,14 @@ export async function openNodeVolumes(
   if (cluster === undefined) return localVolumes;
   const { clock, log, cache, pods, onProblem } = deps;
   const { csi, hostPathDir, mountHelper, kubeletDir } = cluster;
-  const helper = new MountHelper({ clock, onProblem }, [mountHelper]);
-  await helper.ping().catch((error: unknown) => {
+  const mounter = new Mounter({ clock, onProblem }, [mountHelper]);
+  await mounter.ping().catch((error: unknown) => {
     throw new ConfigError(`--mount-helper: ${mountHelper} cannot be used: ${(error as Error).message}`);
   });
-  const staging = await Staging.open(helper, entriesPath, join(cacheDir, 'staging'));
+  const staging = await Staging.open(mounter, entriesPath, join(cacheDir, 'staging'));
   const kubelet = new KubeletDir(kubeletDir);
   const volumeDeps = {
-    helper,
+    mounter,
     kubelet,
     staging,
     log,
@@ -76,7 +76,7 @@ export async function openNodeVolumes(
   await hostPaths?.start();
   let plugin: { close(): Promise<void> } | undefined;
   return {
-    delivery: new MountDelivery(helper, staging),
+    delivery: new MountDelivery(mounter, staging),
     async serve() {
       if (csi === undefined) return;
       // gRPC costs memory that local mode has no use for
@@ -88,7 +88,7 @@ export async function openNodeVolumes(
       volumes.close();
       await hostPaths?.close();
       await staging.close();
-      helper.close();
+      mounter.close();
     },
   };
 }

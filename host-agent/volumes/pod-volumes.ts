@@ -4,7 +4,7 @@ import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { POD_CODE_FOLDER } from '@warmpool/protocol/names.ts';
 import type { Mount } from '../core/mount-table.ts';
 import { MountError, MountUnavailable, MountUncertain } from '../mounts/mount-error.ts';
-import type { MountHelper } from '../mounts/mount-helper.ts';
+import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 import type { AdoptionDeps } from './delivered-code.ts';
 import { adoptDelivered, isVolumeAt } from './delivered-code.ts';
@@ -18,7 +18,7 @@ const VOLUME = { sizeBytes: 256 * 1024, inodes: 64, folder: POD_CODE_FOLDER };
 const SWEEP_MS = 60_000;
 
 export interface PodVolumesDeps extends AdoptionDeps {
-  helper: MountHelper;
+  mounter: Mounter;
   kubelet: KubeletDir;
   log: Logger;
   /** The pod's folder is other than it was. */
@@ -86,9 +86,9 @@ export class PodVolumes {
   }
 
   async #mount(path: string): Promise<void> {
-    const { helper } = this.#deps;
+    const { mounter } = this.#deps;
     try {
-      await helper.mountVolume(path, VOLUME);
+      await mounter.mountVolume(path, VOLUME);
     } catch (error) {
       if (error instanceof MountUnavailable) throw new VolumeError('unavailable', error.message, error);
       const isOpen = error instanceof MountUncertain || (error instanceof MountError && error.code === 'EEXIST');
@@ -101,9 +101,9 @@ export class PodVolumes {
   }
 
   async #unpublish({ podUid, path }: VolumeTarget): Promise<void> {
-    const { helper, records, onRemoved, log } = this.#deps;
+    const { mounter, records, onRemoved, log } = this.#deps;
     const record = records.read(podUid);
-    await this.#take(() => unmountTree(helper, path));
+    await this.#take(() => unmountTree(mounter, path));
     await this.#take(() => rmdir(path).catch(ignore('ENOENT')));
     if (record !== undefined && record.volume.path !== path) return;
     records.remove(podUid);

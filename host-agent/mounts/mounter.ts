@@ -17,7 +17,7 @@ interface Waiting {
   reject: (error: Error) => void;
 }
 
-export interface MountHelperDeps {
+export interface MounterDeps {
   clock: Clock;
   onProblem: (error: unknown) => void;
 }
@@ -26,8 +26,8 @@ export interface MountHelperDeps {
  * The process that makes the mount system calls (native/mount-helper.c): started when it is first needed, started again when it
  * died, never asked the same thing twice by itself. A request that got no answer is {@link MountUncertain}.
  */
-export class MountHelper {
-  readonly #deps: MountHelperDeps;
+export class Mounter {
+  readonly #deps: MounterDeps;
   readonly #command: readonly [string, ...string[]];
   readonly #waiting = new Map<string, Waiting>();
   #child: ChildProcess | undefined;
@@ -38,7 +38,7 @@ export class MountHelper {
   #unread = '';
   #isClosed = false;
 
-  constructor(deps: MountHelperDeps, command: readonly [string, ...string[]]) {
+  constructor(deps: MounterDeps, command: readonly [string, ...string[]]) {
     this.#deps = deps;
     this.#command = command;
   }
@@ -47,7 +47,7 @@ export class MountHelper {
     return this.#child?.pid;
   }
 
-  /** Says whether the helper can be started at all. */
+  /** Says whether the mount helper can be started at all. */
   ping(): Promise<void> {
     return this.#ask('ping');
   }
