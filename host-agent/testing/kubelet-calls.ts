@@ -45,6 +45,20 @@ export class KubeletCalls {
     });
   }
 
+  /** Bytes that no client library would send. */
+  callRaw(service: 'identity' | 'node' | 'registration', method: string, bytes: Buffer): Promise<Buffer> {
+    const name = { identity: 'csi.v1.Identity', node: 'csi.v1.Node', registration: 'pluginregistration.Registration' };
+    const asIs = (value: Buffer): Buffer => value;
+    return new Promise((resolve, reject) => {
+      const options = { deadline: Date.now() + CALL_LIMIT_MS };
+      const path = `/${name[service]}/${method}`;
+      this.#clients[service].makeUnaryRequest(path, asIs, asIs, bytes, options, (error, reply = Buffer.alloc(0)) => {
+        if (error === null) resolve(reply);
+        else reject(new RpcFailed(error));
+      });
+    });
+  }
+
   target(podUid: string): string {
     return join(this.dir, 'pods', podUid, 'volumes/kubernetes.io~csi/warmpool/mount');
   }

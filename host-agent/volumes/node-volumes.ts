@@ -52,8 +52,8 @@ export async function openNodeVolumes(
   await mounter.ping().catch((error: unknown) => {
     throw new ConfigError(`--mount-helper: ${mountHelper} cannot be used: ${(error as Error).message}`);
   });
+  const kubelet = openKubeletDir(kubeletDir);
   const staging = await Staging.open(mounter, entriesPath, join(cacheDir, 'staging'));
-  const kubelet = new KubeletDir(kubeletDir);
   const volumeDeps = {
     mounter,
     kubelet,
@@ -91,4 +91,12 @@ export async function openNodeVolumes(
       mounter.close();
     },
   };
+}
+
+function openKubeletDir(path: string): KubeletDir {
+  try {
+    return new KubeletDir(path);
+  } catch (error) {
+    throw new ConfigError(`--kubelet-dir: ${path} cannot be used: ${(error as Error).message}`);
+  }
 }

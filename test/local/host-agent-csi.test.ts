@@ -1,6 +1,8 @@
 import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { Prng } from '../sim/prng.ts';
+import type { RpcFailed } from '@warmpool/host-agent/testing/kubelet-calls.ts';
 import { CsiNode } from '@warmpool/host-agent/testing/csi-node.ts';
 import { missingForMounts } from '@warmpool/host-agent/testing/mount-namespace.ts';
 import { reply } from '@warmpool/host-agent/testing/fake-agent.ts';
@@ -143,6 +145,44 @@ describe.skipIf(missing !== undefined)('the CSI services', () => {
       code: 'ALREADY_EXISTS',
     });
     expect(node.volumeMounts()).toHaveLength(1);
+  });
+});
+
+describe.skipIf(missing !== undefined)('garbage in any RPC', () => {
+  test('is refused, mounts nothing and ends nothing', async () => {
+    const host = await node.host();
+    const { kubelet } = node;
+    const seed = process.env['SEED'] ?? String(Date.now());
+    process.stdout.write(`host-agent-csi garbage: SEED=${seed}\n`);
+    const random = new Prng(seed);
+    const bytes = () => Buffer.from(Array.from({ length: random.int(0, 200) }, () => random.int(0, 255)));
+    const methods = {
+      identity: ['GetPluginInfo', 'GetPluginCapabilities', 'Probe'],
+      node: ['NodePublishVolume', 'NodeUnpublishVolume', 'NodeGetInfo', 'NodeGetCapabilities', 'NodeStageVolume', 'NodeExpandVolume'],
+      registration: ['GetInfo', 'NotifyRegistrationStatus'],
+    } as const;
+    const words = ['', '/', '..', '\0', 'x'.repeat(5_000), kubelet.target('pod-1'), `${kubelet.target('a')}/code`, 'csi-é', '\n'];
+    for (let round = 0; round < 100; round++) {
+      for (const service of ['identity', 'node', 'registration'] as const) {
+        const method = random.pick<string>(methods[service]);
+        const answer = await kubelet.callRaw(service, method, bytes()).catch((error: RpcFailed) => error.code);
+        expect(typeof answer === 'string' ? ['INVALID_ARGUMENT', 'INTERNAL', 'UNIMPLEMENTED'] : [answer]).toContain(answer);
+      }
+      const request = {
+        volume_id: random.pick(words),
+        target_path: random.pick(words),
+        volume_capability: random.pick([null, {}, { mount: {} }, { block: {} }]),
+        volume_context: Object.fromEntries([[random.pick(words), random.pick(words)]]),
+        staging_target_path: random.pick(words),
+      };
+      const publish = kubelet.call('node', 'NodePublishVolume', request);
+      await expect(publish).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    }
+    const tooLarge = { volume_id: 'v', target_path: 'x'.repeat(2_000_000) };
+    await expect(kubelet.call('node', 'NodeUnpublishVolume', tooLarge)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    expect(node.namespace.mountsWithin(kubelet.dir)).toHaveLength(1);
+    await node.publishedPod('pod-1');
+    await (await host.events()).podState('pod-1', 'standby');
   });
 });
 
