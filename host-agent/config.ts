@@ -15,6 +15,10 @@ const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
 const path = z.string().min(1, 'must be a path');
+const absolutePath = z.string().regex(/^\/(?!.*\/$)/, 'must be an absolute path without a "/" at its end');
+/** `sun_path` has 108 bytes, the closing NUL included. */
+const MAX_SOCKET_PATH_BYTES = 107;
+const LONGEST_POD_SOCKET = `/${'0'.repeat(36)}/volume/watchdog.sock`;
 
 /** Flag names in camel case: `--cache-dir` and WARMPOOL_HOST_AGENT_CACHE_DIR are `cacheDir`. */
 const settingsSchema = z.object({
@@ -39,6 +43,17 @@ const settingsSchema = z.object({
   allowS3Bucket: z.array(z.string().min(1)).default([]),
   /** http(s) sources on this node itself: for development and tests. */
   allowLoopbackSources: z.boolean().default(false),
+  /** Serve CSI to the kubelet on this unix socket; it must have the same path for the kubelet. */
+  csiSocket: absolutePath
+    .refine((socket) => socket.length <= MAX_SOCKET_PATH_BYTES, `must have at most ${MAX_SOCKET_PATH_BYTES} bytes`)
+    .optional(),
+  /** Where the kubelet looks for plugins. */
+  registrationDir: absolutePath.default('/var/lib/kubelet/plugins_registry'),
+  kubeletDir: absolutePath.default('/var/lib/kubelet'),
+  /** Also serve pods that share this folder by hostPath: for pools with `agentVolume: HostPath`. */
+  hostPathDir: absolutePath.optional(),
+  /** The compiled native/mount-helper.c. */
+  mountHelper: absolutePath.optional(),
   /** Exit when standard input ends: whoever started this program is gone. */
   parentLifeline: z.boolean().default(false),
 });
@@ -60,11 +75,28 @@ const FLAGS = {
   'allow-file-root': { type: 'string', multiple: true },
   'allow-s3-bucket': { type: 'string', multiple: true },
   'allow-loopback-sources': { type: 'boolean' },
+  'csi-socket': { type: 'string' },
+  'registration-dir': { type: 'string' },
+  'kubelet-dir': { type: 'string' },
+  'host-path-dir': { type: 'string' },
+  'mount-helper': { type: 'string' },
   'parent-lifeline': { type: 'boolean' },
 } as const;
 
+/** Of a node in a cluster; without it this is local mode. */
+export interface ClusterConfig {
+  csi?: { csiSocket: string; registrationDir: string };
+  hostPathDir?: string;
+  kubeletDir: string;
+  mountHelper: string;
+}
+
 type Settings = Omit<z.output<typeof settingsSchema>, 'store'>;
-export type HostAgentConfig = Settings & { store: StoreConfig; otherBuckets: { bucket: string; options: S3Options }[] };
+export type HostAgentConfig = Settings & {
+  store: StoreConfig;
+  otherBuckets: { bucket: string; options: S3Options }[];
+  cluster?: ClusterConfig;
+};
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function readConfig(): HostAgentConfig {
@@ -88,7 +120,26 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   }
   const options = store.kind === 's3' ? store.options : undefined;
   const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));
-  return { ...settings, store, otherBuckets };
+  const cluster = clusterConfig(data);
+  return { ...settings, store, otherBuckets, ...(cluster === undefined ? {} : { cluster }) };
+}
+
+function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig | undefined {
+  const { csiSocket, registrationDir, kubeletDir, hostPathDir, mountHelper, podsDir } = settings;
+  if (csiSocket === undefined && hostPathDir === undefined) return undefined;
+  if (mountHelper === undefined) {
+    throw new ConfigError('--mount-helper is required with --csi-socket or --host-path-dir');
+  }
+  const limitBytes = MAX_SOCKET_PATH_BYTES - LONGEST_POD_SOCKET.length;
+  if (Buffer.byteLength(podsDir) > limitBytes) {
+    throw new ConfigError(`--pods-dir: must have at most ${limitBytes} bytes, because sockets are reached through it`);
+  }
+  return {
+    kubeletDir,
+    mountHelper,
+    ...(csiSocket === undefined ? {} : { csi: { csiSocket, registrationDir } }),
+    ...(hostPathDir === undefined ? {} : { hostPathDir }),
+  };
 }
 
 function fromFlags(argv: string[]): Record<string, unknown> {

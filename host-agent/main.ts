@@ -7,7 +7,6 @@ import type { HostAgentConfig } from './config.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { GrantGate } from './core/grant.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
-import { linkDelivery } from './deliver/link-delivery.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
@@ -22,6 +21,7 @@ import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Unpacker } from './unpack/unpacker.ts';
+import { openNodeVolumes } from './volumes/node-volumes.ts';
 
 async function run(config: HostAgentConfig): Promise<void> {
   // the cache's modes must not depend on who starts this program
@@ -34,9 +34,10 @@ async function run(config: HostAgentConfig): Promise<void> {
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
+  const folder = await CacheFolder.open(config.cacheDir);
   const cache = await CodeCache.open(
     {
-      folder: await CacheFolder.open(config.cacheDir),
+      folder,
       sources: createSources({ clock }, config),
       unpacker,
       clock,
@@ -77,6 +78,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     loadsInFlight: () => loads.inFlight,
     podStates: () => pods.reports().map(({ state }) => state),
   });
+  const volumes = await openNodeVolumes({ clock, log, cache, pods, onProblem }, config, folder.entriesPath);
   await pods.start();
   cache.trim();
 
@@ -86,7 +88,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     grants,
     pods,
     cache,
-    delivery: linkDelivery,
+    delivery: volumes.delivery,
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
@@ -96,6 +98,7 @@ async function run(config: HostAgentConfig): Promise<void> {
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
+  await volumes.serve();
   log.info({ address }, 'listening');
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
@@ -104,7 +107,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     drain: () => loads.drain(),
     close: async () => {
-      await Promise.all([app.close(), pods.close(), unpacker.close()]);
+      await Promise.all([app.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });
 }

@@ -16,3 +16,10 @@ export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
 export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
+
+/** The CSI driver that the host-agents serve: of the CSIDriver object, and of each standby pod's inline volume. */
+export const CSI_DRIVER = 'code.warmpool.dev';
+/** Where a standby pod mounts the volume that it shares with the host-agent. Stack traces of user code show it. */
+export const POD_VOLUME_PATH = '/run/warmpool';
+/** In that volume: where the code appears. */
+export const POD_CODE_FOLDER = 'code';
