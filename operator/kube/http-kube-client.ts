@@ -145,11 +145,11 @@ export class HttpKubeClient implements KubeClient {
   }
 
   /** Posts an object of no namespace that nothing keeps, such as a TokenReview, and gives it back with its status. */
-  async review(resource: Resource, body: object, options: CallOptions = {}): Promise<object> {
+  review = async (resource: Resource, body: object, options: CallOptions = {}): Promise<object> => {
     const text = JSON.stringify({ ...body, apiVersion: apiVersion(resource), kind: resource.kind });
     const path = collectionPath(resource, undefined);
     return (await this.#write({ verb: 'create', resource, path, body: text }, options)) as object;
-  }
+  };
 
   async #write(call: HttpCall, options: CallOptions): Promise<unknown> {
     using deadline = this.#deadline(call, options);

@@ -158,7 +158,9 @@ test('a flood of tokens that nobody knows is refused at a bound, and displaces n
   await check();
   const { promise, resolve } = Promise.withResolvers<void>();
   server.hold = promise;
-  const flood = Array.from({ length: 1_000 }, (_, index) => check(`Bearer bad-${index}`).catch((error: unknown) => error));
+  const flood = Array.from({ length: 1_000 }, (_, index) =>
+    check(`Bearer bad-${index}`).catch((error: unknown) => error),
+  );
   await clock.advance(0);
   expect(access.check(ALICE, CREATE, 'team-a')).toBeUndefined();
   resolve();

@@ -69,7 +69,8 @@ export class ReviewedAccess implements ClaimAccess {
   }
 
   check(authorization: string | undefined, rule: AccessRule, namespace: string | undefined): Promise<void> | undefined {
-    if (authorization === undefined) throw unauthenticated('this API needs a token: send Authorization: Bearer <token>');
+    if (authorization === undefined)
+      throw unauthenticated('this API needs a token: send Authorization: Bearer <token>');
     const caller = hash('sha256', authorization, 'base64');
     const key = `${caller} ${rule.verb} ${rule.resource}/${rule.subresource ?? ''} ${namespace ?? ''}`;
     const decide: Review<true> = () => this.#decide(authorization, caller, rule, namespace);

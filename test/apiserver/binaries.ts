@@ -4,18 +4,18 @@ import { homedir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
 
+// Without these a program of Kubernetes takes itself for v0.0.0 and turns features off.
+const KUBERNETES = {
+  version: '1.35.4',
+  folder: 'kubernetes',
+  flags: ['gitVersion=v1.35.4', 'gitMajor=1', 'gitMinor=35'].map((flag) => `-X k8s.io/component-base/version.${flag}`),
+} as const;
+
 /** Pinned again, with every checksum, in `tools/<folder>/go.sum`. */
 const BINARIES = {
   etcd: { version: '3.6.16', folder: 'etcd', module: 'go.etcd.io/etcd/server/v3', flags: [] },
-  'kube-apiserver': {
-    version: '1.35.4',
-    folder: 'kubernetes',
-    module: 'k8s.io/kubernetes/cmd/kube-apiserver',
-    // Without these it takes itself for v0.0.0 and turns features off.
-    flags: ['gitVersion=v1.35.4', 'gitMajor=1', 'gitMinor=35'].map(
-      (flag) => `-X k8s.io/component-base/version.${flag}`,
-    ),
-  },
+  'kube-apiserver': { ...KUBERNETES, module: 'k8s.io/kubernetes/cmd/kube-apiserver' },
+  kubectl: { ...KUBERNETES, module: 'k8s.io/kubernetes/cmd/kubectl' },
 } as const;
 
 export type BinaryName = keyof typeof BINARIES;

@@ -55,7 +55,7 @@ export class OperatorProcess {
       ...(options.leaseNamespace === undefined
         ? []
         : ['--leader-elect', '--leader-election-namespace', options.leaseNamespace]),
-      ...['--drain-seconds', String(options.drainSeconds ?? 5)],
+      ...['--auth', 'none', '--drain-seconds', String(options.drainSeconds ?? 5)],
     ];
     const log = await open(logPath, 'a');
     try {
