@@ -10,6 +10,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Undefined when the tier has to be skipped on this machine. */
     apiserver: (ControlPlaneAccess & { etcdUrl: string; apiserverBinary: string }) | undefined;
+    /** Undefined when it is neither there nor can be built. */
+    kubectl: string | undefined;
   }
 }
 
@@ -23,8 +25,12 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     const missing = [etcd, apiserver].flatMap((binary) => ('missing' in binary ? [binary.missing] : [])).join('; ');
     process.stdout.write(`skipped: apiserver tier: ${missing}\n`);
     project.provide('apiserver', undefined);
+    project.provide('kubectl', undefined);
     return undefined;
   }
+  const kubectl = await findOrBuild('kubectl', process.env);
+  if ('missing' in kubectl) process.stdout.write(`skipped: tests of the manifests: ${kubectl.missing}\n`);
+  project.provide('kubectl', 'missing' in kubectl ? undefined : kubectl.path);
   const controlPlane = await startControlPlane({ etcd: etcd.path, apiserver: apiserver.path });
   try {
     await applyDefinitions(controlPlane);
@@ -39,7 +45,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 
 async function applyDefinitions(access: ControlPlaneAccess): Promise<void> {
   await using admin = new AdminApi(access);
-  const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
+  const files = (await readdir(CRDS_FOLDER)).filter((file) => /^warm.*\.yaml$/.test(file));
   for (const file of files) {
     for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
       const definition = document.toJS() as Definition;
