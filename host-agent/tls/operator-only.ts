@@ -22,16 +22,24 @@ export interface OperatorOnly {
  */
 export function operatorOnly(first: TlsFiles, onRefused: (reason: string) => void): OperatorOnly {
   const servers = new Set<Server>();
+  const operators = new WeakSet<object>();
   let options = tlsOptions(first);
   return {
     serverFactory: (handler) => {
-      const server = createServer(options, handler);
+      // asked for each request: what came with the handshake may be read before a connection that is destroyed has ended
+      const server = createServer(options, (request, response) => {
+        if (operators.has(request.socket)) handler(request, response);
+        else request.socket.destroy();
+      });
       server.keepAliveTimeout = KEEP_ALIVE_MS;
       server.requestTimeout = REQUEST_TIMEOUT_MS;
-      server.on('secureConnection', (socket: TLSSocket) => {
-        const name = socket.getPeerX509Certificate();
-        if (name?.checkHost(OPERATOR_TLS_NAME) !== undefined) return;
-        onRefused(`a certificate of ${name?.subject ?? 'nobody'} is not the operator's`);
+      server.prependListener('secureConnection', (socket: TLSSocket) => {
+        const certificate = socket.getPeerX509Certificate();
+        if (certificate?.checkHost(OPERATOR_TLS_NAME) !== undefined) {
+          operators.add(socket);
+          return;
+        }
+        onRefused(`a certificate of ${certificate?.subject ?? 'nobody'} is not the operator's`);
         socket.destroy();
       });
       server.on('tlsClientError', (error) => onRefused(error.message));
