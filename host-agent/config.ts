@@ -27,7 +27,15 @@ const settingsSchema = z.object({
   nodeName: z.string().min(1).default(hostname()),
   cacheDir: path,
   podsDir: path,
-  grantKeyFile: path,
+  /** With --tls-dir it is in there. */
+  grantKeyFile: z.string().default(''),
+  /** Folder with tls.crt, tls.key, ca.crt and grant.key, replaced in place: HTTPS for the operator only. Needed off loopback. */
+  tlsDir: z.string().default(''),
+  /** Where /healthz, /readyz and /metrics are also served, without TLS: `host:port`. */
+  opsListen: z
+    .string()
+    .transform((text, context) => parseListen(text, context))
+    .optional(),
   /** `folder:/path` or `s3://bucket?endpoint=https://…[&region=…]`; without one, claims cannot use `code.key`. */
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
@@ -64,6 +72,8 @@ const FLAGS = {
   'cache-dir': { type: 'string' },
   'pods-dir': { type: 'string' },
   'grant-key-file': { type: 'string' },
+  'tls-dir': { type: 'string' },
+  'ops-listen': { type: 'string' },
   store: { type: 'string' },
   'cache-bytes': { type: 'string' },
   'fetch-concurrency': { type: 'string' },
@@ -114,6 +124,10 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
   }
   const { store: storeText, ...settings } = data;
+  // kill and logs carry no grant: without TLS, whoever can connect is trusted
+  if (settings.tlsDir === '' && !isLocal(settings.listen))
+    throw new ConfigError('--listen: must be a loopback address or a socket without --tls-dir');
+  if (settings.tlsDir === '' && settings.grantKeyFile === '') throw new ConfigError('--grant-key-file is required');
   const store = parseStore(storeText, env);
   if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
     throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
@@ -193,12 +207,11 @@ function parseListen(text: string, context: z.core.$RefinementCtx<string>): List
     context.addIssue('must be unix:/path or host:port');
     return z.NEVER;
   }
-  // kill and logs carry no grant: until there is TLS, whoever can connect is trusted
-  if (host !== '127.0.0.1' && host !== '::1' && host !== 'localhost') {
-    context.addIssue('must be a loopback address: this API is not for a network');
-    return z.NEVER;
-  }
   return { kind: 'tcp', host, port };
+}
+
+function isLocal(listen: ListenAddress): boolean {
+  return listen.kind === 'unix' || ['127.0.0.1', '::1', 'localhost'].includes(listen.host);
 }
 
 function camelCase(name: string): string {

@@ -11,7 +11,7 @@ import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
 import { addLoadRoutes } from './http/load-routes.ts';
-import { addOpsRoutes } from './http/ops-routes.ts';
+import { addOpsRoutes, addProbeRoutes } from './http/ops-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
@@ -20,6 +20,7 @@ import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
+import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
 
@@ -29,7 +30,9 @@ async function run(config: HostAgentConfig): Promise<void> {
   if (config.parentLifeline) endWithParent();
   const log = createLogger(config);
   const onProblem = (error: unknown): void => log.error({ err: error }, 'background work failed');
-  const grants = new GrantGate(await readGrantKey(config.grantKeyFile));
+  const tls = await openTls(config.tlsDir, log);
+  const grants = new GrantGate(tls?.grantKey ?? (await readGrantKey(config.grantKeyFile)));
+  tls?.follow((key) => grants.replaceKey(key));
   const events = new NodeEvents();
 
   // code: where it comes from, how it is unpacked, where it stays
@@ -92,7 +95,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
-  const app = createServer({ log }, config);
+  const app = createServer({ log, serverFactory: tls?.serverFactory }, config);
   addLoadRoutes(app, { loads });
   addPodRoutes(app, { pods });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
@@ -100,6 +103,9 @@ async function run(config: HostAgentConfig): Promise<void> {
   const address = await listen(app, config.listen);
   await volumes.serve();
   log.info({ address }, 'listening');
+  const probes = createServer({ log }, config);
+  addProbeRoutes(probes, { loads, metrics });
+  if (config.opsListen !== undefined) await listen(probes, config.opsListen);
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
 
@@ -107,7 +113,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     drain: () => loads.drain(),
     close: async () => {
-      await Promise.all([app.close(), pods.close(), unpacker.close(), volumes.close()]);
+      await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });
 }

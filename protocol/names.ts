@@ -2,6 +2,13 @@
 export const API_GROUP = 'warmpool.dev';
 export const API_VERSION = 'v1alpha1';
 
+/** On the operator's pod that serves claims. */
+export const LABEL_SERVING = 'warmpool.dev/serving';
+
+/** In the certificates with which operator and host-agents prove to each other who they are. */
+export const OPERATOR_TLS_NAME = 'operator.warmpool.dev';
+export const HOST_AGENT_TLS_NAME = 'host-agent.warmpool.dev';
+
 export const LABEL_POOL = 'warmpool.dev/pool';
 /**
  * `standby`, `claimed` or `retired` (a standby pod that the pool removes). Changed exactly once in a pod's life, by a conditional write

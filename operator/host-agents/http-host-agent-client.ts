@@ -6,7 +6,7 @@ import {
   type NodeEvent,
 } from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
-import { Pool } from 'undici';
+import { Pool, type buildConnector } from 'undici';
 import type { z } from 'zod';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
 
@@ -22,10 +22,21 @@ const CONNECTIONS_PER_NODE = 64;
 
 /** Host-agents over HTTP, one kept-alive connection pool per node. A load is sent once and never again. */
 export class HttpHostAgentClient implements HostAgentClient {
-  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly #pools: Map<string, Pool>;
+  readonly #connector: buildConnector.connector | undefined;
 
-  constructor(endpoints: HostAgentEndpoint[]) {
-    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint)]));
+  /** `connector` makes the connections to https endpoints. */
+  constructor(endpoints: HostAgentEndpoint[], connector?: buildConnector.connector) {
+    this.#connector = connector;
+    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint, connector)]));
+  }
+
+  /** A node's host-agent is there now and nowhere else; `undefined`: it is gone. What is under way to where it was breaks. */
+  move(node: string, endpoint: string | undefined): void {
+    const before = this.#pools.get(node);
+    if (endpoint === undefined) this.#pools.delete(node);
+    else this.#pools.set(node, connect(endpoint, this.#connector));
+    before?.destroy().catch(() => undefined);
   }
 
   get nodes(): string[] {
@@ -129,11 +140,11 @@ export class HttpHostAgentClient implements HostAgentClient {
   }
 }
 
-function connect(endpoint: string): Pool {
+function connect(endpoint: string, connector: buildConnector.connector | undefined): Pool {
   const options = { connections: CONNECTIONS_PER_NODE, keepAliveTimeout: 60_000, headersTimeout: 0, bodyTimeout: 0 };
   return endpoint.startsWith('unix:')
     ? new Pool('http://host-agent', { ...options, socketPath: endpoint.slice('unix:'.length) })
-    : new Pool(endpoint, options);
+    : new Pool(endpoint, { ...options, ...(connector !== undefined && { connect: connector }) });
 }
 
 function refusal(statusCode: number, text: string, node: string): HostAgentError {

@@ -19,6 +19,7 @@ import Fastify, {
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { ClaimError, claimError } from '../errors.ts';
+import { requireAccess, type ClaimAccess } from './claim-access.ts';
 import { streamClaims } from './claim-events.ts';
 import { answerErrors, parse } from './errors.ts';
 
@@ -26,6 +27,8 @@ export interface ClaimApiDeps {
   claims: ClaimService;
   queries: ClaimQueries;
   log: FastifyBaseLogger;
+  /** Who may do what; without it, everybody everything: for loopback only. */
+  access?: ClaimAccess | undefined;
   /** True once a shutdown has begun: new claims are refused, running ones end. */
   isDraining(): boolean;
 }
@@ -45,6 +48,7 @@ export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
     return503OnClosing: false,
   });
   answerErrors(app);
+  if (deps.access !== undefined) requireAccess(app, deps.access);
   app.removeContentTypeParser('text/plain');
   // a watch is never idle: nothing else would end it, and the server could not close
   const closing = new AbortController();

@@ -39,6 +39,7 @@ export function answerErrors(app: FastifyInstance): void {
 
 function send(reply: FastifyReply, error: ClaimError): FastifyReply {
   if (error.retryAfterSeconds !== undefined) reply.header('Retry-After', String(Math.ceil(error.retryAfterSeconds)));
+  if (error.statusCode === 401) reply.header('WWW-Authenticate', 'Bearer');
   return reply.code(error.statusCode).send(errorBody(error));
 }
 

@@ -35,7 +35,7 @@ const TOOLSETS = {
 } as const satisfies Record<string, Toolset>;
 
 type KeysOf<T> = T extends unknown ? keyof T : never;
-export type BinaryName = KeysOf<(typeof TOOLSETS)[keyof typeof TOOLSETS]['packages']> & string;
+export type BinaryName = KeysOf<(typeof TOOLSETS)[keyof typeof TOOLSETS]['packages']>;
 export type Binaries<Name extends BinaryName> = { paths: Record<Name, string> } | { missing: string };
 
 const BUILD_LIMIT_MS = 20 * 60_000;

@@ -14,7 +14,7 @@ export interface Certificates {
   serviceAccountKeyPath: string;
   serviceAccountPublicPath: string;
   /** A certificate that serves and connects; `<name>.crt` and `<name>.key` in the folder. */
-  issue(name: string, subject: string, alternativeNames?: string[]): Promise<KeyPair>;
+  issue: (name: string, subject: string, alternativeNames?: string[]) => Promise<KeyPair>;
 }
 
 /** A CA and a key for service account tokens, for one run. */

@@ -107,6 +107,8 @@ function apiserverFlags(from: {
     '--service-account-issuer=https://kubernetes.default.svc',
     '--service-cluster-ip-range=10.96.0.0/24',
     '--authorization-mode=Node,RBAC',
+    // as in every cluster; which namespace may have such pods, Pod Security says
+    '--allow-privileged=true',
     // Pods would wait for a default service account, which a controller makes.
     '--disable-admission-plugins=ServiceAccount',
     // Leases come straight from etcd, so that what it forgets is forgotten; everything else is served as in a real cluster.

@@ -10,6 +10,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Undefined when the tier has to be skipped on this machine. */
     apiserver: (ControlPlaneAccess & { etcdUrl: string; apiserverBinary: string }) | undefined;
+    /** Undefined when it is neither there nor can be built. */
+    kubectl: string | undefined;
   }
 }
 
@@ -22,8 +24,13 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   if ('missing' in binaries) {
     process.stdout.write(`skipped: apiserver tier: ${binaries.missing}\n`);
     project.provide('apiserver', undefined);
+    project.provide('kubectl', undefined);
     return undefined;
   }
+  const tools = await findOrBuild(['kubectl'], process.env);
+  if ('missing' in tools) process.stdout.write(`skipped: tests of the manifests: ${tools.missing}
+`);
+  project.provide('kubectl', 'missing' in tools ? undefined : tools.paths.kubectl);
   const apiserverBinary = binaries.paths['kube-apiserver'];
   const controlPlane = await startControlPlane({ etcd: binaries.paths.etcd, apiserver: apiserverBinary });
   try {
@@ -39,7 +46,7 @@ export default async function setup(project: TestProject): Promise<(() => Promis
 
 async function applyDefinitions(access: ControlPlaneAccess): Promise<void> {
   await using admin = new AdminApi(access);
-  const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
+  const files = (await readdir(CRDS_FOLDER)).filter((file) => /^warm.*\.yaml$/.test(file));
   for (const file of files) {
     for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
       const definition = document.toJS() as Definition;

@@ -73,7 +73,7 @@ export async function buildImages(recipes: ImageRecipe[], env: NodeJS.ProcessEnv
 export async function buildPauseImage(tag: string, binary: string, env: NodeJS.ProcessEnv): Promise<string> {
   const cache = imageCache(env);
   await mkdir(cache, { recursive: true });
-  const archive = join(cache, `${fileName(tag)}-${await digestOf([await readFile(binary)])}.tar`);
+  const archive = join(cache, `${fileName(tag)}-${digestOf([await readFile(binary)])}.tar`);
   if (existsSync(archive)) return archive;
   await using builder = await ImageBuilder.open(env);
   await builder.buildProgram(tag, binary, archive);
@@ -115,16 +115,16 @@ class ImageBuilder implements AsyncDisposable {
     await this.#save(tag, archive);
   }
 
-  async #makeBase({ tag, make }: BaseImage): Promise<void> {
-    if (this.#made.has(tag)) return;
+  async #makeBase(base: BaseImage): Promise<void> {
+    if (this.#made.has(base.tag)) return;
     const context = await mkdtemp(join(this.#folder, 'context-'));
     const rootfs = join(context, 'rootfs');
     await mkdir(rootfs);
-    await make(rootfs);
+    await base.make(rootfs);
     await writeFile(join(context, 'Dockerfile'), 'FROM scratch\nCOPY rootfs /\n');
-    await this.#bud(tag, [context]);
+    await this.#bud(base.tag, [context]);
     await rm(context, { recursive: true });
-    this.#made.add(tag);
+    this.#made.add(base.tag);
   }
 
   async #bud(tag: string, args: string[]): Promise<void> {
