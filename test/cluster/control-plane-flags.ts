@@ -27,6 +27,7 @@ export function apiserverFlags(credentials: Credentials, network: NodeNetwork): 
     `--token-auth-file=${credentials.tokensPath}`,
     `--kubelet-client-certificate=${kubeletClient.certPath}`,
     `--kubelet-client-key=${kubeletClient.keyPath}`,
+    '--kubelet-preferred-address-types=InternalIP',
     `--kubelet-certificate-authority=${credentials.caPath}`,
     `--service-account-key-file=${credentials.serviceAccountPublicPath}`,
     `--service-account-signing-key-file=${credentials.serviceAccountKeyPath}`,

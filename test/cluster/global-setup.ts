@@ -4,6 +4,7 @@ import type { TestProject } from 'vitest/node';
 import { findOrBuild } from '../apiserver/binaries.ts';
 import { CLUSTER_BINARIES, type ClusterBinary, startCluster } from './cluster.ts';
 import { buildImages, buildPauseImage, PRODUCT_IMAGES } from './images/build-images.ts';
+import type { NodeNetwork } from './node/node-network.ts';
 import { PAUSE_IMAGE } from './node-flags.ts';
 import { missingForCluster } from './prerequisites.ts';
 
@@ -18,7 +19,9 @@ export interface ClusterAccess {
   kubectl: string;
   kubeconfig: string;
   /** Undefined where `KUBECONFIG` names a cluster that somebody else runs: no node to look into, none to hurt. */
-  own: { nodeFolder: string; binaries: Record<ClusterBinary, string>; pauseArchive: string } | undefined;
+  own:
+    | { nodeFolder: string; network: NodeNetwork; binaries: Record<ClusterBinary, string>; pauseArchive: string }
+    | undefined;
 }
 
 const run = promisify(execFile);
@@ -45,7 +48,8 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   const pauseArchive = await buildPauseImage(PAUSE_IMAGE, pause, env);
   const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
   const cluster = await startCluster(binaries, archives);
-  const own = { nodeFolder: cluster.node.folder, binaries, pauseArchive };
+  const { folder, network } = cluster.node;
+  const own = { nodeFolder: folder, network, binaries, pauseArchive };
   project.provide('cluster', { kubectl, kubeconfig: cluster.kubeconfig, own });
   return () => cluster.stop();
 }
