@@ -10,7 +10,8 @@ import { connectNode, type NodeNetwork } from './node-network.ts';
 const SCRIPTS = import.meta.dirname;
 const FOLDER_PREFIX = 'warmpool-cluster-';
 const START_LIMIT_MS = 20_000;
-const STOP_LIMIT_MS = 30_000;
+// removing a node's images can take long on a busy disk
+const STOP_LIMIT_MS = 120_000;
 const run = promisify(execFile);
 
 /**

@@ -9,12 +9,12 @@ import { CodeServer } from './code-server.ts';
 const access = inject('cluster');
 const own = access?.own;
 const REPOSITORY = join(import.meta.dirname, '../..');
-const PAGE = join(REPOSITORY, 'docs/install.md');
+const PAGE = join(REPOSITORY, 'docs/first-claim.md');
 const EXAMPLE = join(REPOSITORY, 'examples/functions/node-hello/index.js');
 const run = promisify(execFile);
 
 /** First of all tests that need the product on the cluster: it installs it as its page says, and leaves it there. */
-describe.skipIf(own === undefined)('docs/install.md', () => {
+describe.skipIf(own === undefined)('docs/first-claim.md', () => {
   let codeServer: CodeServer;
   let tools: string;
 
