@@ -35,7 +35,27 @@ describe('the configuration', () => {
     expect(config.otherBuckets).toMatchObject([{ bucket: 'more', options }]);
   });
 
+  test('is of a cluster with --csi-socket or --host-path-dir, else of local mode', () => {
+    expect(parseConfig(REQUIRED, {}).cluster).toBeUndefined();
+    const flags = ['--csi-socket', '/run/csi.sock', '--mount-helper', '/bin/mount-helper'];
+    expect(parseConfig([...REQUIRED, ...flags], {}).cluster).toEqual({
+      csi: { csiSocket: '/run/csi.sock', registrationDir: '/var/lib/kubelet/plugins_registry' },
+      kubeletDir: '/var/lib/kubelet',
+      mountHelper: '/bin/mount-helper',
+    });
+    const env = { WARMPOOL_HOST_AGENT_HOST_PATH_DIR: '/run/shared', WARMPOOL_HOST_AGENT_MOUNT_HELPER: '/m' };
+    expect(parseConfig(REQUIRED, env).cluster).toMatchObject({ hostPathDir: '/run/shared' });
+  });
+
   test.each([
+    [['--csi-socket', '/c.sock'], /^--mount-helper is required with --csi-socket or --host-path-dir/],
+    [['--csi-socket', 'c.sock'], /^--csi-socket: must be an absolute path/],
+    [['--csi-socket', `/${'x'.repeat(110)}`], /^--csi-socket: must have at most 107 bytes/],
+    [['--kubelet-dir', '/k/'], /^--kubelet-dir: must be an absolute path without a "\/" at its end/],
+    [
+      ['--csi-socket', '/c.sock', '--mount-helper', '/m', '--pods-dir', `/${'p'.repeat(60)}`],
+      /^--pods-dir: must have at most 49 bytes/,
+    ],
     [['--cache-sise', '1'], /Unknown option '--cache-sise'/],
     [['--cache-bytes', 'many'], /^--cache-bytes: /],
     [['--cache-bytes', '0'], /^--cache-bytes: /],

@@ -15,6 +15,10 @@ const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
 const count = (fallback: number, max: number) => z.coerce.number().int().min(1).max(max).default(fallback);
 const path = z.string().min(1, 'must be a path');
+const absolutePath = z.string().regex(/^\/(?!.*\/$)/, 'must be an absolute path without a "/" at its end');
+/** `sun_path` has 108 bytes, the closing NUL included. */
+const MAX_SOCKET_PATH_BYTES = 107;
+const LONGEST_POD_SOCKET = `/${'0'.repeat(36)}/volume/watchdog.sock`;
 
 /** Flag names in camel case: `--cache-dir` and WARMPOOL_HOST_AGENT_CACHE_DIR are `cacheDir`. */
 const settingsSchema = z.object({
@@ -23,7 +27,15 @@ const settingsSchema = z.object({
   nodeName: z.string().min(1).default(hostname()),
   cacheDir: path,
   podsDir: path,
-  grantKeyFile: path,
+  /** With --tls-dir it is in there. */
+  grantKeyFile: z.string().default(''),
+  /** Folder with tls.crt, tls.key, ca.crt and grant.key, replaced in place: HTTPS for the operator only. Needed off loopback. */
+  tlsDir: z.string().default(''),
+  /** Where /healthz, /readyz and /metrics are also served, without TLS: `host:port`. */
+  opsListen: z
+    .string()
+    .transform((text, context) => parseListen(text, context))
+    .optional(),
   /** `folder:/path` or `s3://bucket?endpoint=https://…[&region=…]`; without one, claims cannot use `code.key`. */
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
@@ -39,6 +51,17 @@ const settingsSchema = z.object({
   allowS3Bucket: z.array(z.string().min(1)).default([]),
   /** http(s) sources on this node itself: for development and tests. */
   allowLoopbackSources: z.boolean().default(false),
+  /** Serve CSI to the kubelet on this unix socket; it must have the same path for the kubelet. */
+  csiSocket: absolutePath
+    .refine((socket) => socket.length <= MAX_SOCKET_PATH_BYTES, `must have at most ${MAX_SOCKET_PATH_BYTES} bytes`)
+    .optional(),
+  /** Where the kubelet looks for plugins. */
+  registrationDir: absolutePath.default('/var/lib/kubelet/plugins_registry'),
+  kubeletDir: absolutePath.default('/var/lib/kubelet'),
+  /** Also serve pods that share this folder by hostPath: for pools with `agentVolume: HostPath`. */
+  hostPathDir: absolutePath.optional(),
+  /** The compiled native/mount-helper.c. */
+  mountHelper: absolutePath.optional(),
   /** Exit when standard input ends: whoever started this program is gone. */
   parentLifeline: z.boolean().default(false),
 });
@@ -49,6 +72,8 @@ const FLAGS = {
   'cache-dir': { type: 'string' },
   'pods-dir': { type: 'string' },
   'grant-key-file': { type: 'string' },
+  'tls-dir': { type: 'string' },
+  'ops-listen': { type: 'string' },
   store: { type: 'string' },
   'cache-bytes': { type: 'string' },
   'fetch-concurrency': { type: 'string' },
@@ -60,11 +85,28 @@ const FLAGS = {
   'allow-file-root': { type: 'string', multiple: true },
   'allow-s3-bucket': { type: 'string', multiple: true },
   'allow-loopback-sources': { type: 'boolean' },
+  'csi-socket': { type: 'string' },
+  'registration-dir': { type: 'string' },
+  'kubelet-dir': { type: 'string' },
+  'host-path-dir': { type: 'string' },
+  'mount-helper': { type: 'string' },
   'parent-lifeline': { type: 'boolean' },
 } as const;
 
+/** Of a node in a cluster; without it this is local mode. */
+export interface ClusterConfig {
+  csi?: { csiSocket: string; registrationDir: string };
+  hostPathDir?: string;
+  kubeletDir: string;
+  mountHelper: string;
+}
+
 type Settings = Omit<z.output<typeof settingsSchema>, 'store'>;
-export type HostAgentConfig = Settings & { store: StoreConfig; otherBuckets: { bucket: string; options: S3Options }[] };
+export type HostAgentConfig = Settings & {
+  store: StoreConfig;
+  otherBuckets: { bucket: string; options: S3Options }[];
+  cluster?: ClusterConfig;
+};
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function readConfig(): HostAgentConfig {
@@ -82,13 +124,36 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
   }
   const { store: storeText, ...settings } = data;
+  // kill and logs carry no grant: without TLS, whoever can connect is trusted
+  if (settings.tlsDir === '' && !isLocal(settings.listen))
+    throw new ConfigError('--listen: must be a loopback address or a socket without --tls-dir');
+  if (settings.tlsDir === '' && settings.grantKeyFile === '') throw new ConfigError('--grant-key-file is required');
   const store = parseStore(storeText, env);
   if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
     throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
   }
   const options = store.kind === 's3' ? store.options : undefined;
   const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));
-  return { ...settings, store, otherBuckets };
+  const cluster = clusterConfig(data);
+  return { ...settings, store, otherBuckets, ...(cluster === undefined ? {} : { cluster }) };
+}
+
+function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig | undefined {
+  const { csiSocket, registrationDir, kubeletDir, hostPathDir, mountHelper, podsDir } = settings;
+  if (csiSocket === undefined && hostPathDir === undefined) return undefined;
+  if (mountHelper === undefined) {
+    throw new ConfigError('--mount-helper is required with --csi-socket or --host-path-dir');
+  }
+  const limitBytes = MAX_SOCKET_PATH_BYTES - LONGEST_POD_SOCKET.length;
+  if (Buffer.byteLength(podsDir) > limitBytes) {
+    throw new ConfigError(`--pods-dir: must have at most ${limitBytes} bytes, because sockets are reached through it`);
+  }
+  return {
+    kubeletDir,
+    mountHelper,
+    ...(csiSocket === undefined ? {} : { csi: { csiSocket, registrationDir } }),
+    ...(hostPathDir === undefined ? {} : { hostPathDir }),
+  };
 }
 
 function fromFlags(argv: string[]): Record<string, unknown> {
@@ -142,12 +207,11 @@ function parseListen(text: string, context: z.core.$RefinementCtx<string>): List
     context.addIssue('must be unix:/path or host:port');
     return z.NEVER;
   }
-  // kill and logs carry no grant: until there is TLS, whoever can connect is trusted
-  if (host !== '127.0.0.1' && host !== '::1' && host !== 'localhost') {
-    context.addIssue('must be a loopback address: this API is not for a network');
-    return z.NEVER;
-  }
   return { kind: 'tcp', host, port };
+}
+
+function isLocal(listen: ListenAddress): boolean {
+  return listen.kind === 'unix' || ['127.0.0.1', '::1', 'localhost'].includes(listen.host);
 }
 
 function camelCase(name: string): string {

@@ -7,12 +7,11 @@ import type { HostAgentConfig } from './config.ts';
 import { ConfigError, readConfig } from './config.ts';
 import { GrantGate } from './core/grant.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
-import { linkDelivery } from './deliver/link-delivery.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
 import { addLoadRoutes } from './http/load-routes.ts';
-import { addOpsRoutes } from './http/ops-routes.ts';
+import { addOpsRoutes, addProbeRoutes } from './http/ops-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
@@ -21,7 +20,9 @@ import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
+import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
+import { openNodeVolumes } from './volumes/node-volumes.ts';
 
 async function run(config: HostAgentConfig): Promise<void> {
   // the cache's modes must not depend on who starts this program
@@ -29,14 +30,17 @@ async function run(config: HostAgentConfig): Promise<void> {
   if (config.parentLifeline) endWithParent();
   const log = createLogger(config);
   const onProblem = (error: unknown): void => log.error({ err: error }, 'background work failed');
-  const grants = new GrantGate(await readGrantKey(config.grantKeyFile));
+  const tls = await openTls(config.tlsDir, log);
+  const grants = new GrantGate(tls?.grantKey ?? (await readGrantKey(config.grantKeyFile)));
+  tls?.follow((key) => grants.replaceKey(key));
   const events = new NodeEvents();
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
+  const folder = await CacheFolder.open(config.cacheDir);
   const cache = await CodeCache.open(
     {
-      folder: await CacheFolder.open(config.cacheDir),
+      folder,
       sources: createSources({ clock }, config),
       unpacker,
       clock,
@@ -77,6 +81,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     loadsInFlight: () => loads.inFlight,
     podStates: () => pods.reports().map(({ state }) => state),
   });
+  const volumes = await openNodeVolumes({ clock, log, cache, pods, onProblem }, config, folder.entriesPath);
   await pods.start();
   cache.trim();
 
@@ -86,17 +91,22 @@ async function run(config: HostAgentConfig): Promise<void> {
     grants,
     pods,
     cache,
-    delivery: linkDelivery,
+    delivery: volumes.delivery,
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
-  const app = createServer({ log }, config);
-  addLoadRoutes(app, { loads, log }, config);
+  const app = createServer({ log, serverFactory: tls?.serverFactory }, config);
+  // over TLS every request has to show who it is from, which only the long way checks
+  addLoadRoutes(app, { loads, log }, { ...config, hasShortWay: tls === undefined });
   addPodRoutes(app, { pods });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
+  await volumes.serve();
   log.info({ address }, 'listening');
+  const probes = createServer({ log }, config);
+  addProbeRoutes(probes, { loads, metrics });
+  if (config.opsListen !== undefined) await listen(probes, config.opsListen);
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
 
@@ -104,7 +114,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     drain: () => loads.drain(),
     close: async () => {
-      await Promise.all([app.close(), pods.close(), unpacker.close()]);
+      await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });
 }

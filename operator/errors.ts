@@ -4,6 +4,9 @@ import type { FieldProblem } from '@warmpool/protocol/errors.ts';
 const ERRORS = {
   InvalidRequest: 400, // a field is wrong, missing or unknown
   InvalidJson: 400, // the body does not parse
+  Unauthenticated: 401, // no token, or none that is valid here
+  Forbidden: 403, // the caller may not do that in that namespace
+  AccessUnknown: 503, // the apiserver could not be asked who calls and what they may do
   HostNotAllowed: 403, // called by a name that is not this machine's
   NotFound: 404, // no such route
   PoolNotFound: 404, // no such WarmPool, or it is being deleted

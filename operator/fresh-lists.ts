@@ -4,6 +4,7 @@ import type { Clock } from './engine/clock.ts';
 /** Waits until every cache has been listed anew, so that nothing written before by another leader is missed. */
 export class FreshLists {
   readonly #reflectors = new Map<string, { relist(): void }>();
+  readonly #seen = new Set<string>();
   readonly #waiting = new Map<string, PromiseWithResolvers<void>>();
 
   add(name: string, reflector: { relist(): void }): void {
@@ -11,8 +12,14 @@ export class FreshLists {
   }
 
   listed(name: string): void {
+    this.#seen.add(name);
     this.#waiting.get(name)?.resolve();
     this.#waiting.delete(name);
+  }
+
+  /** Every cache has been listed at least once. */
+  get isComplete(): boolean {
+    return this.#reflectors.size > 0 && this.#seen.size === this.#reflectors.size;
   }
 
   /** Rejects with the signal's reason, or when the lists are not there in time. */

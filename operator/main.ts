@@ -1,17 +1,19 @@
 import { readFileSync } from 'node:fs';
 import { readConfig, USAGE, type OperatorConfig } from './config.ts';
 import { systemClock } from './engine/clock.ts';
-import { HttpHostAgentClient } from './host-agents/http-host-agent-client.ts';
+import { hostAgents } from './host-agents/host-agents.ts';
 import { createClaimApi } from './http/claim-api.ts';
 import { OperatorMetrics } from './http/metrics.ts';
 import { addOpenApiPage } from './http/openapi-page.ts';
 import { createOpsServer } from './http/ops.ts';
 import { loadKubeConfig } from './kube/config.ts';
 import { HttpKubeClient } from './kube/http-kube-client.ts';
+import { ReviewedAccess } from './kube/reviewed-access.ts';
 import { drainClaims } from './drain.ts';
 import { createLogger } from './log.ts';
 import { Operator } from './operator.ts';
 import { pooledRandomHex } from './random-hex.ts';
+import { ServingLabel } from './serving-label.ts';
 
 const VERSION = '0.1.0';
 const OPENAPI_FILE = new URL('../docs/api/claim-api.json', import.meta.url);
@@ -26,39 +28,51 @@ async function main(config: OperatorConfig): Promise<void> {
     loadConfig: () => loadKubeConfig(config.kubeconfig === undefined ? {} : { kubeconfigPath: config.kubeconfig }),
     observe: metrics.observeKubeCall,
   });
-  const hostAgents = new HttpHostAgentClient(config.hostAgents);
+  const stop = new AbortController();
+  const agents = await hostAgents({ clock: systemClock, random, kube, log }, config, stop.signal);
+  const { podName: name, namespace } = config;
+  const label = name && new ServingLabel({ clock: systemClock, random, kube, log }, { namespace, name }, stop.signal);
   const operator = new Operator(
     {
       clock: systemClock,
       random,
       kube,
-      hostAgents,
+      hostAgents: agents.client,
       log,
       metrics,
       // the claim's answer goes first
       observeClaim: (sample) => void setImmediate(metrics.observeClaim, sample),
+      onServing: (isServing) => void (label && label.set(isServing)),
       randomHex: pooledRandomHex(),
     },
     {
       identity: config.identity,
       leaseNamespace: config.leaseNamespace,
-      nodes: hostAgents.nodes,
-      grantKey: config.grantKey,
+      nodes: agents.client.nodes,
+      hostAgentPods: agents.discovery && { ...agents.discovery, onMoved: (node, at) => agents.client.move(node, at) },
+      grantKey: agents.grantKey,
     },
   );
   metrics.follow(operator);
 
-  const stop = new AbortController();
   let isDraining = false;
   const claimApi = createClaimApi({
     claims: operator.claims,
     queries: operator.queries,
     log,
     isDraining: () => isDraining,
+    access:
+      config.audiences &&
+      new ReviewedAccess({ clock: systemClock, log, review: kube.review }, { audiences: config.audiences }),
   });
   await addOpenApiPage(claimApi, JSON.parse(readFileSync(OPENAPI_FILE, 'utf8')) as object);
-  const ops = createOpsServer({ registry: metrics.registry, log, isReady: () => !isDraining && operator.isServing });
-  const running = operator.run(stop.signal);
+  const ops = createOpsServer({
+    registry: metrics.registry,
+    log,
+    isReady: () => !isDraining && operator.isServing,
+    isComplete: () => operator.isComplete,
+  });
+  const running = Promise.all([operator.run(stop.signal), agents.run(stop.signal)]);
   await ops.listen(config.metricsListen);
   await claimApi.listen(config.listen);
 
@@ -70,7 +84,7 @@ async function main(config: OperatorConfig): Promise<void> {
     stop.abort(new Error('the operator stops'));
     await claimApi.close();
     await running;
-    await Promise.all([ops.close(), hostAgents.close(), kube.close()]);
+    await Promise.all([ops.close(), agents.client.close(), kube.close()]);
     log.info({}, 'stopped');
   };
   for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, (name: string) => void drain(name));

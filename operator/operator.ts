@@ -8,7 +8,7 @@ import type { Log } from './engine/log.ts';
 import type { Metrics } from './engine/metrics.ts';
 import { jitteredBackoffMs, type Random } from './engine/random.ts';
 import { Reflector } from './engine/reflector.ts';
-import { ObjectStore } from './engine/store.ts';
+import { ObjectStore, type StoreDeps } from './engine/store.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
@@ -20,7 +20,6 @@ import { ClaimService, type ClaimSample } from './claims/claim-service.ts';
 import type { HostAgentClient } from './claims/host-agent-client.ts';
 import { IdleReuse } from './claims/idle-reuse.ts';
 import { Inventory } from './claims/inventory.ts';
-import { followNode } from './claims/node-follower.ts';
 import { NodeView } from './claims/node-view.ts';
 import { Retirement } from './claims/retirement.ts';
 import { InstanceKeeper } from './controllers/instance-keeper.ts';
@@ -28,6 +27,8 @@ import { runControllers } from './controllers/run-controllers.ts';
 import { RefillYield } from './controllers/refill-yield.ts';
 import { WarmPoolController } from './controllers/warm-pool.ts';
 import { WarmPoolClaimController } from './controllers/warm-pool-claim.ts';
+import { HostAgentPods, type HostAgentPodsOptions } from './host-agents/host-agent-pods.ts';
+import { NodeFollowers } from './host-agents/node-followers.ts';
 import { FreshLists } from './fresh-lists.ts';
 import { fencedHostAgents, fencedKube } from './leader-fence.ts';
 
@@ -40,6 +41,8 @@ export interface OperatorDeps {
   metrics: Metrics;
   observeClaim: (sample: ClaimSample) => void;
   onLoading?: (underWay: number) => void;
+  /** Claims are served by this process from now on, or no longer. */
+  onServing?: (isServing: boolean) => void;
   randomHex: (bytes: number) => string;
 }
 
@@ -48,7 +51,10 @@ export interface OperatorOptions {
   identity: string;
   /** Where the Lease is; `undefined`: this process is the only one and leads at once. */
   leaseNamespace: string | undefined;
+  /** Nodes whose host-agents are known from the start. */
   nodes: string[];
+  /** Finds the others; `onMoved` before their node is followed. */
+  hostAgentPods?: HostAgentPodsOptions | undefined;
   /** Shared with the host-agents; signs load grants. */
   grantKey: Buffer;
 }
@@ -79,6 +85,8 @@ export class Operator {
   readonly #warmPools: WarmPoolController;
   readonly #warmPoolClaims: WarmPoolClaimController;
   readonly #lists = new FreshLists();
+  readonly #followers: NodeFollowers;
+  readonly #hostAgentPods: HostAgentPods | undefined;
   #servingTerm: (() => number | undefined) | undefined;
 
   constructor(deps: OperatorDeps, options: OperatorOptions) {
@@ -97,6 +105,9 @@ export class Operator {
       { client: deps.kube, clock, random, log, metrics },
       { controller: 'warmpool-operator', instance: options.identity },
     );
+
+    this.#followers = new NodeFollowers({ ...deps, view: this.nodes });
+    this.#hostAgentPods = options.hostAgentPods && this.#discover({ onError }, options.hostAgentPods);
 
     const { pods, pools, nodes, ledger } = this;
     const servingTerm = (): number | undefined => this.#servingTerm?.();
@@ -139,17 +150,24 @@ export class Operator {
     return this.#servingTerm?.() !== undefined;
   }
 
+  /** Leading or not, this process has a complete view: it can take over at once. */
+  get isComplete(): boolean {
+    return this.#lists.isComplete;
+  }
+
   /** Runs until the signal aborts; resolves when everything has stopped. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, kube, log, metrics } = this.#deps;
     const running = [
-      this.#reflect(PODS, this.pods, signal, LABEL_POOL),
+      this.#reflect({ ...PODS, labelSelector: LABEL_POOL }, this.pods, signal),
       this.#reflect(WARM_POOLS, this.pools, signal),
       this.#reflect(WARM_POOL_CLAIMS, this.#claimObjects, signal),
-      ...this.#options.nodes.map((node) =>
-        followNode({ ...this.#deps, view: this.nodes }, node, signal, () => this.#nodeStreams.signal),
-      ),
+      this.#followers.run(signal),
     ];
+    for (const node of this.#options.nodes) this.#followers.follow(node);
+    const agents = this.#options.hostAgentPods;
+    if (this.#hostAgentPods !== undefined && agents !== undefined)
+      running.push(this.#reflect({ ...PODS, ...agents, name: 'host-agents' }, this.#hostAgentPods.pods, signal));
     if (this.#options.leaseNamespace === undefined) {
       running.push(this.#lead(1, () => true, signal));
     } else {
@@ -169,7 +187,6 @@ export class Operator {
   }
 
   #leading: Promise<void> = Promise.resolve();
-  #nodeStreams = new AbortController();
 
   /** One term of leadership, however often its start fails. */
   async #lead(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
@@ -188,11 +205,12 @@ export class Operator {
   /** A fresh and complete view first, then claims, then the controllers. */
   async #serve(term: number, isLeader: () => boolean, signal: AbortSignal): Promise<void> {
     await this.#lists.next(signal, this.#deps.clock, SYNC_TIMEOUT_MS);
-    this.#hearNodesAnew();
-    await this.#nodesHeard(signal);
+    this.#followers.hearAnew();
+    await this.#followers.heard(NODES_GRACE_MS, signal);
     this.#keeper.adoptAll(term);
     this.#servingTerm = () => (isLeader() && !signal.aborted ? term : undefined);
     this.#deps.log.info({ term, pools: this.pools.size, pods: this.pods.size }, 'serving claims');
+    this.#deps.onServing?.(true);
     try {
       await runControllers(
         this.#deps,
@@ -212,15 +230,29 @@ export class Operator {
     } finally {
       this.#servingTerm = undefined;
       this.ledger.clear();
+      this.#deps.onServing?.(false);
     }
   }
 
+  #discover(deps: StoreDeps, options: HostAgentPodsOptions): HostAgentPods {
+    return new HostAgentPods(deps, {
+      ...options,
+      onMoved: (node, endpoint) => {
+        options.onMoved(node, endpoint);
+        this.#deps.log.info({ node, endpoint }, 'host-agent moved');
+        if (endpoint === undefined) this.#followers.leave(node);
+        else this.#followers.follow(node);
+      },
+    });
+  }
+
   #reflect<T extends KubeObject>(
-    resource: Resource,
+    what: Resource & { name?: string; namespace?: string; labelSelector?: string },
     store: ObjectStore<T>,
     signal: AbortSignal,
-    labelSelector?: string,
   ): Promise<void> {
+    const { name = what.plural, namespace, labelSelector } = what;
+    const { group, version, plural, kind } = what;
     const { kube: client, clock, random, log } = this.#deps;
     const reflector = new Reflector<T>(
       {
@@ -229,33 +261,22 @@ export class Operator {
         random,
         store,
         report: (event) => {
-          if (event.type === 'listed') this.#lists.listed(resource.plural);
+          if (event.type === 'listed') this.#lists.listed(name);
           else
             log.warn(
-              { resource: resource.plural, ...event, ...('error' in event && { err: event.error }) },
+              { resource: name, ...event, ...('error' in event && { err: event.error }) },
               'watching the apiserver',
             );
         },
       },
-      { resource, ...(labelSelector !== undefined && { labelSelector }) },
+      {
+        resource: { group, version, plural, kind },
+        ...(namespace !== undefined && { namespace }),
+        ...(labelSelector !== undefined && { labelSelector }),
+      },
     );
-    this.#lists.add(resource.plural, reflector);
+    this.#lists.add(name, reflector);
     return reflector.run(signal);
-  }
-
-  /** What a node said before may be older than what another leader has done since: each says again what it has now. */
-  #hearNodesAnew(): void {
-    if (this.nodes.heardNodes === 0) return;
-    for (const node of this.#options.nodes) this.nodes.silence(node);
-    this.#nodeStreams.abort(new Error('leadership begins'));
-    this.#nodeStreams = new AbortController();
-  }
-
-  async #nodesHeard(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#deps;
-    const untilMs = clock.monotonic() + NODES_GRACE_MS;
-    while (this.nodes.heardNodes < this.#options.nodes.length && clock.monotonic() < untilMs)
-      await sleep(clock, 20, signal);
   }
 
   #watchExpectations(): void {

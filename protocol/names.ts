@@ -2,6 +2,13 @@
 export const API_GROUP = 'warmpool.dev';
 export const API_VERSION = 'v1alpha1';
 
+/** On the operator's pod that serves claims. */
+export const LABEL_SERVING = 'warmpool.dev/serving';
+
+/** In the certificates with which operator and host-agents prove to each other who they are. */
+export const OPERATOR_TLS_NAME = 'operator.warmpool.dev';
+export const HOST_AGENT_TLS_NAME = 'host-agent.warmpool.dev';
+
 export const LABEL_POOL = 'warmpool.dev/pool';
 /**
  * `standby`, `claimed` or `retired` (a standby pod that the pool removes). Changed exactly once in a pod's life, by a conditional write
@@ -16,3 +23,10 @@ export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
 export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
+
+/** The CSI driver that the host-agents serve: of the CSIDriver object, and of each standby pod's inline volume. */
+export const CSI_DRIVER = 'code.warmpool.dev';
+/** Where a standby pod mounts the volume that it shares with the host-agent. Stack traces of user code show it. */
+export const POD_VOLUME_PATH = '/run/warmpool';
+/** In that volume: where the code appears. */
+export const POD_CODE_FOLDER = 'code';

@@ -87,6 +87,8 @@ export const statusReplySchema = z.object({
   claimId: z.string().optional(),
   digest: z.string().optional(),
   fence: z.int().optional(),
+  /** The address that the process was started to serve on; on Kubernetes nobody else knows it as early. */
+  host: z.string().optional(),
   port: z.int().optional(),
   runtime: z.object({ name: z.string(), version: z.string() }),
   pid: z.int(),

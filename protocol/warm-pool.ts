@@ -81,6 +81,12 @@ export const warmPoolSpecSchema = z.object({
     })
     .optional(),
   template: podTemplateSchema,
+  agentVolume: z
+    .enum(['CSI', 'HostPath'])
+    .default('CSI')
+    .describe(
+      'How pods share a folder with the host-agent of their node: a CSI inline volume, or hostPath where those cannot be used (docs/pod-volume.md says what that costs).',
+    ),
   standby: z
     .object({
       preImport: z

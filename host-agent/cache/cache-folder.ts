@@ -15,14 +15,15 @@ const sizeFileSchema = z.object({ sizeBytes: z.int().min(0) });
  * complete and verified, because it gets there by one rename.
  */
 export class CacheFolder {
-  readonly #entries: string;
+  /** Links resolved. */
+  readonly entriesPath: string;
   readonly #tmp: string;
   readonly #root: string;
   #nextTmp = 0;
 
   private constructor(root: string) {
     this.#root = root;
-    this.#entries = join(root, 'sha256');
+    this.entriesPath = join(root, 'sha256');
     this.#tmp = join(root, 'tmp');
   }
 
@@ -40,13 +41,13 @@ export class CacheFolder {
 
   /** Links resolved: the path that a loaded module finds itself under. */
   treePath(key: string): string {
-    return join(this.#entries, key, 'tree');
+    return join(this.entriesPath, key, 'tree');
   }
 
   /** The key of the entry that a path found in a pod's folder leads to. */
   keyOfTree(treePath: string): string | undefined {
     const entry = dirname(treePath);
-    return basename(treePath) === 'tree' && dirname(entry) === this.#entries ? basename(entry) : undefined;
+    return basename(treePath) === 'tree' && dirname(entry) === this.entriesPath ? basename(entry) : undefined;
   }
 
   /** Writes down what a restart needs to know about the entry. */
@@ -61,13 +62,13 @@ export class CacheFolder {
 
   /** Synchronous, as is the rename of `evict`: whoever looks at the index and then publishes or evicts cannot be overtaken. */
   publish(tmpPath: string, key: string): void {
-    renameSync(tmpPath, join(this.#entries, key));
+    renameSync(tmpPath, join(this.entriesPath, key));
   }
 
   /** Out of sight at once; the returned promise is for the bytes. */
   evict(key: string): Promise<void> {
     const tmpPath = this.newTmpPath();
-    renameSync(join(this.#entries, key), tmpPath);
+    renameSync(join(this.entriesPath, key), tmpPath);
     return removeTree(tmpPath);
   }
 
@@ -77,15 +78,15 @@ export class CacheFolder {
 
   /** Survives a restart as the folder's time; nothing waits for it. */
   async touch({ key, lastUsedUnixMs }: CacheEntry): Promise<void> {
-    await utimes(join(this.#entries, key), lastUsedUnixMs / 1000, lastUsedUnixMs / 1000);
+    await utimes(join(this.entriesPath, key), lastUsedUnixMs / 1000, lastUsedUnixMs / 1000);
   }
 
   /** Every entry on disk, least recently used first. A folder that is not a whole entry is removed. */
   async list(): Promise<CacheEntry[]> {
     const found: CacheEntry[] = [];
-    for (const key of await readdir(this.#entries)) {
+    for (const key of await readdir(this.entriesPath)) {
       const entry = await this.#read(key);
-      if (entry === undefined) await removeTree(join(this.#entries, key));
+      if (entry === undefined) await removeTree(join(this.entriesPath, key));
       else found.push(entry);
     }
     return found.sort((a, b) => a.lastUsedUnixMs - b.lastUsedUnixMs);
@@ -95,9 +96,9 @@ export class CacheFolder {
     const digest = digestOfCacheKey(key);
     if (digest === undefined) return undefined;
     try {
-      const text = await readFile(join(this.#entries, key, 'size.json'), 'utf8');
+      const text = await readFile(join(this.entriesPath, key, 'size.json'), 'utf8');
       const { sizeBytes } = sizeFileSchema.parse(JSON.parse(text));
-      const { mtimeMs } = await stat(join(this.#entries, key));
+      const { mtimeMs } = await stat(join(this.entriesPath, key));
       await stat(this.treePath(key));
       return { key, digest, sizeBytes, lastUsedUnixMs: Math.round(mtimeMs) };
     } catch {
@@ -115,9 +116,9 @@ export class CacheFolder {
     const bootId = await readFile(BOOT_ID_PATH, 'utf8').catch(() => '');
     const bootIdPath = join(this.#root, 'boot-id');
     const knownBootId = await readFile(bootIdPath, 'utf8').catch(() => undefined);
-    if (knownBootId !== bootId) await removeTree(this.#entries);
-    await mkdir(this.#entries, { recursive: true, mode: 0o755 });
-    await chmod(this.#entries, 0o755);
+    if (knownBootId !== bootId) await removeTree(this.entriesPath);
+    await mkdir(this.entriesPath, { recursive: true, mode: 0o755 });
+    await chmod(this.entriesPath, 0o755);
     if (knownBootId === bootId) return;
     await rm(bootIdPath, { force: true });
     await writeFile(bootIdPath, bootId);

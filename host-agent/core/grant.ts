@@ -12,18 +12,29 @@ const MAX_NONCES = 100_000;
  * forgotten when their grant has expired, and by a restart; after that the pod's own state refuses, since it accepts one load.
  */
 export class GrantGate {
-  readonly #key: KeyObject;
+  /** The newest first. */
+  #keys: KeyObject[];
   /** Nonce to expiry. Grants are made with about the same lifetime, so the oldest come first. */
   readonly #seen = new Map<string, number>();
 
   constructor(key: Buffer) {
-    this.#key = createSecretKey(key);
+    this.#keys = [createSecretKey(key)];
+  }
+
+  /** Grants that were signed with the key before this one are let through still. */
+  replaceKey(key: Buffer): void {
+    const newest = createSecretKey(key);
+    if (!this.#keys[0]?.equals(newest)) this.#keys = [newest, ...this.#keys.slice(0, 1)];
   }
 
   admit(grant: LoadGrant, nowUnixMs: number): void {
     const { signature, ...signed } = grant;
-    const expected = createHmac('sha256', this.#key).update(grantPayload(signed)).digest();
-    if (!timingSafeEqual(expected, Buffer.from(signature, 'hex'))) {
+    const payload = grantPayload(signed);
+    const given = Buffer.from(signature, 'hex');
+    const isSigned = this.#keys.some((key) =>
+      timingSafeEqual(createHmac('sha256', key).update(payload).digest(), given),
+    );
+    if (!isSigned) {
       throw hostError.badGrant('has a wrong signature: operator and host-agent must have the same grant key');
     }
     if (grant.expiresAtUnixMs <= nowUnixMs) throw hostError.badGrant('has expired');

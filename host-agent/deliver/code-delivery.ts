@@ -1,5 +1,16 @@
+/** The part of a pod that delivery works on. */
+export interface DeliveryTarget {
+  podUid: string;
+  folder: {
+    /** Where this program writes down which tree the pod uses; in local mode also what the pod reads it by. */
+    codeLink: string;
+    /** The folder that the pod sees, by its real path. */
+    volumePath: string;
+  };
+}
+
 /** Makes a tree of the code cache visible to one pod. */
 export interface CodeDelivery {
   /** Returns the path by which the pod itself sees the tree. Delivering again to the same pod replaces what was there. */
-  deliver(podFolder: { codeLink: string }, treePath: string): string;
+  deliver(pod: DeliveryTarget, treePath: string): string | Promise<string>;
 }

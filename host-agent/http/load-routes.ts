@@ -16,8 +16,13 @@ export interface LoadRoutesDeps {
   log: Logger;
 }
 
+export interface LoadRoutesOptions extends ServerOptions {
+  hasShortWay: boolean;
+}
+
 /** `POST /v1/load`, twice: as a route like any other, and on the short way that an operator's connections take. */
-export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, { bodyLimitBytes }: ServerOptions): void {
+export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, options: LoadRoutesOptions): void {
+  const { bodyLimitBytes, hasShortWay } = options;
   app.post(PATH, async (request, reply): Promise<HostLoadReply> => {
     const caller = new AbortController();
     reply.raw.once('close', () => {
@@ -26,6 +31,7 @@ export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, { body
     return deps.loads.load(parse(hostLoadRequestSchema, request.body), caller.signal);
   });
 
+  if (!hasShortWay) return;
   const front = new PlainFront({
     takes: (method, path) => method === 'POST' && path === PATH,
     answer: (request) => answer(deps, request, bodyLimitBytes),

@@ -13,6 +13,11 @@ export interface OpsRoutesDeps {
 
 export function addOpsRoutes(app: FastifyInstance, { cache, loads, metrics }: OpsRoutesDeps): void {
   app.get('/v1/cache', (): CacheReply => cache.describe());
+  addProbeRoutes(app, { loads, metrics });
+}
+
+/** What the kubelet and Prometheus ask. */
+export function addProbeRoutes(app: FastifyInstance, { loads, metrics }: Omit<OpsRoutesDeps, 'cache'>): void {
   app.get('/healthz', () => ({ status: 'ok' }));
   app.get('/readyz', () => {
     if (loads.isDraining) throw hostError.draining();

@@ -1,4 +1,5 @@
-import type { FastifyInstance, FastifyServerOptions } from 'fastify';
+import type { Server as HttpServer } from 'node:http';
+import type { FastifyInstance, FastifyServerFactory, FastifyServerOptions } from 'fastify';
 import { fastify } from 'fastify';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
@@ -9,8 +10,14 @@ export interface ServerOptions {
   bodyLimitBytes: number;
 }
 
+export interface ServerDeps {
+  log: Logger;
+  /** For TLS; without it, plain HTTP. */
+  serverFactory?: FastifyServerFactory<HttpServer> | undefined;
+}
+
 /** Fastify with this program's errors: whatever goes wrong answers one envelope, and no answer holds a stack of this program. */
-export function createServer({ log }: { log: Logger }, { bodyLimitBytes }: ServerOptions): FastifyInstance {
+export function createServer({ log, serverFactory }: ServerDeps, { bodyLimitBytes }: ServerOptions): FastifyInstance {
   const app = fastify({
     bodyLimit: bodyLimitBytes,
     logger: false,
@@ -19,6 +26,7 @@ export function createServer({ log }: { log: Logger }, { bodyLimitBytes }: Serve
     return503OnClosing: false,
     requestTimeout: 30_000,
     keepAliveTimeout: 600_000,
+    ...(serverFactory === undefined ? {} : { serverFactory }),
   } satisfies FastifyServerOptions);
 
   app.setErrorHandler((error, request, reply) => {

@@ -90,11 +90,12 @@ export class LoadService {
     grants.admit(grant, clock.now());
     if (request.deadlineUnixMs <= clock.now()) throw hostError.deadlineExceeded('the request was on its way');
     const pod = pods.get(grant.podUid);
+    const { host } = pod;
     pod.beginLoad(grant.epoch, grant.claimId);
 
     const code = await this.#bringCode(request, caller);
     const deliveringMs = clock.monotonic();
-    const codePath = delivery.deliver(pod.folder, code.treePath);
+    const codePath = await delivery.deliver(pod, code.treePath);
     const mountMs = clock.monotonic() - deliveringMs;
 
     const loadingMs = clock.monotonic();
@@ -118,7 +119,7 @@ export class LoadService {
       claimId,
       podUid,
       epoch,
-      address: { host: pod.file.host, port: loaded.port },
+      address: { host, port: loaded.port },
       codeSource: code.codeSource,
       timings,
     };

@@ -1,32 +1,40 @@
-import { readFile, realpath } from 'node:fs/promises';
+import { readlinkSync } from 'node:fs';
+import { constants, open, realpath } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { podUidSchema } from '@warmpool/protocol/fields.ts';
-
-/** `pod.json`, written by whoever starts pods before the pod starts. */
-const podFileSchema = z.looseObject({
-  podUid: podUidSchema,
-  host: z.string().min(1),
-  port: z.int().min(0).max(65_535),
-});
-export type PodFile = z.output<typeof podFileSchema>;
+import type { PodFile } from './pod-file.ts';
+import { podFileSchema, writePodFile } from './pod-file.ts';
 
 const terminationSchema = z.looseObject({ code: z.string().optional(), message: z.string().optional() });
+const MAX_FILE_BYTES = 64 * 1024;
 
-/** The folder that a pod and this program share: `<pods-dir>/<podUid>/`. */
+/**
+ * What is known of one pod: `<pods-dir>/<podUid>/`. On a single machine the pod has its sockets right in it. A pod of a cluster cannot
+ * reach it: there `volume` is a link to the volume that the pod has, and all else is this program's own.
+ */
 export class PodFolder {
   readonly path: string;
+  /** The folder that the pod sees, by its real path. */
+  readonly volumePath: string;
   readonly agentSocket: string;
   /** Of the thread that answers while user code blocks the agent; not every runtime has one. */
   readonly watchdogSocket: string;
   /** Link to the code's tree, once it has been delivered. */
   readonly codeLink: string;
+  readonly #shared: string;
 
-  constructor(path: string) {
+  private constructor(path: string, volumePath: string | undefined) {
     this.path = path;
-    this.agentSocket = join(path, 'agent.sock');
-    this.watchdogSocket = join(path, 'watchdog.sock');
+    this.volumePath = volumePath ?? path;
+    // by way of the link: a kubelet's own paths are longer than a socket's may be
+    this.#shared = volumePath === undefined ? path : join(path, 'volume');
+    this.agentSocket = join(this.#shared, 'agent.sock');
+    this.watchdogSocket = join(this.#shared, 'watchdog.sock');
     this.codeLink = join(path, 'code');
+  }
+
+  static at(path: string): PodFolder {
+    return new PodFolder(path, readLink(join(path, 'volume')));
   }
 
   /** Undefined while the file is not there or not whole. */
@@ -34,9 +42,14 @@ export class PodFolder {
     return podFileSchema.safeParse(await readJson(join(this.path, 'pod.json'))).data;
   }
 
+  /** Said by the pod while no user code had run in it; not asked again after a restart of this program. */
+  rememberHost(file: PodFile, host: string): void {
+    writePodFile(join(this.path, 'pod.json'), { ...file, host });
+  }
+
   /** What the process said when it ended, if it could. */
   async readTermination(): Promise<{ code: string; message: string } | undefined> {
-    const said = terminationSchema.safeParse(await readJson(join(this.path, 'termination.json'))).data;
+    const said = terminationSchema.safeParse(await readJson(join(this.#shared, 'termination.json'))).data;
     if (said?.message === undefined && said?.code === undefined) return undefined;
     return { code: said.code ?? 'PodLost', message: said.message ?? said.code ?? '' };
   }
@@ -46,9 +59,22 @@ export class PodFolder {
   }
 }
 
+function readLink(path: string): string | undefined {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+/** A pod may have put anything in its folder: a link elsewhere, a pipe that nobody writes to, more than one wants to read. */
 async function readJson(path: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(path, 'utf8'));
+    await using file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const { size } = await file.stat();
+    if (size === 0 || size > MAX_FILE_BYTES) return undefined;
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, 0);
+    return JSON.parse(buffer.toString('utf8', 0, bytesRead));
   } catch {
     return undefined;
   }

@@ -31,7 +31,7 @@ export class PodRegistry {
   readonly #root: string;
   readonly #pods = new Map<string, TrackedPod>();
   /** By folder name: watched until the agent's socket is there. */
-  readonly #watchers = new Map<string, FSWatcher>();
+  readonly #watchers = new Map<string, { path: string; watcher: FSWatcher }>();
   readonly #statusQueue = new PQueue({ concurrency: STATUS_CONCURRENCY });
   #rootWatcher: FSWatcher | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -64,11 +64,16 @@ export class PodRegistry {
     return [...this.#pods.values()].flatMap((pod) => (pod.report === undefined ? [] : [pod.report]));
   }
 
+  /** Its folder was made, changed or removed just now. */
+  recheck(podUid: PodUid): void {
+    this.#inspectSoon(podUid);
+  }
+
   async close(): Promise<void> {
     this.#isClosed = true;
     clearInterval(this.#timer);
     this.#rootWatcher?.close();
-    for (const watcher of this.#watchers.values()) watcher.close();
+    for (const { watcher } of this.#watchers.values()) watcher.close();
     await Promise.all([...this.#pods.values()].map((pod) => pod.close()));
   }
 
@@ -87,7 +92,7 @@ export class PodRegistry {
   }
 
   async #scan(): Promise<void> {
-    const names = new Set(await readdir(this.#root));
+    const names = new Set((await readdir(this.#root)).filter((name) => !name.startsWith('.')));
     for (const name of [...this.#pods.keys(), ...this.#watchers.keys()]) if (!names.has(name)) this.#forget(name);
     await Promise.all([...names].map((name) => this.#inspect(name)));
   }
@@ -98,17 +103,17 @@ export class PodRegistry {
 
   async #inspect(name: string): Promise<void> {
     const known = this.#pods.get(name);
-    const folder = known?.folder ?? new PodFolder(join(this.#root, name));
-    if (!existsSync(folder.path)) return this.#forget(name);
-    if (known?.report !== undefined || this.#isClosed) return;
+    const path = join(this.#root, name);
+    if (!existsSync(path)) return this.#forget(name);
+    if (known?.report !== undefined || this.#isClosed || name.startsWith('.')) return;
+    const folder = known?.folder ?? PodFolder.at(path);
     // before looking for the socket: one that appears in between is then seen by the watch
-    this.#watchUntilReady(name, folder);
+    this.#watchUntilReady(name, folder.volumePath);
     if (!existsSync(folder.agentSocket)) return;
     const file = known?.file ?? (await folder.readPodFile());
     if (file === undefined || file.podUid !== name || this.#isClosed) return;
     const pod = this.#pods.get(name) ?? (await this.#adopt(name, folder, file));
-    this.#watchers.get(name)?.close();
-    this.#watchers.delete(name);
+    this.#unwatch(name);
     await pod.meet();
   }
 
@@ -123,15 +128,21 @@ export class PodRegistry {
     return pod;
   }
 
-  #watchUntilReady(name: string, folder: PodFolder): void {
-    if (this.#watchers.has(name)) return;
-    const watcher = this.#watch(folder.path, () => this.#inspectSoon(name));
-    if (watcher !== undefined) this.#watchers.set(name, watcher);
+  #watchUntilReady(name: string, path: string): void {
+    if (this.#watchers.get(name)?.path === path) return;
+    const watcher = this.#watch(path, () => this.#inspectSoon(name));
+    if (watcher === undefined) return;
+    this.#unwatch(name);
+    this.#watchers.set(name, { path, watcher });
+  }
+
+  #unwatch(name: string): void {
+    this.#watchers.get(name)?.watcher.close();
+    this.#watchers.delete(name);
   }
 
   #forget(name: string): void {
-    this.#watchers.get(name)?.close();
-    this.#watchers.delete(name);
+    this.#unwatch(name);
     const pod = this.#pods.get(name);
     if (pod === undefined) return;
     this.#pods.delete(name);

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { PodReport } from '@warmpool/protocol/host-agent-api.ts';
 import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
@@ -6,10 +7,13 @@ import type { Clock } from '../clock.ts';
 import { hostError } from '../errors.ts';
 import type { AgentAnswer } from './agent-client.ts';
 import { AgentClient, isNeverSent } from './agent-client.ts';
-import type { PodFile, PodFolder } from './pod-folder.ts';
+import type { PodFile } from './pod-file.ts';
+import type { PodFolder } from './pod-folder.ts';
 
 const STATUS_TIMEOUT_MS = 1_000;
 const RECONNECT_AT_ONCE_MS = 250;
+/** An agent that serves on every address of the pod cannot say which one others reach. */
+const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
 /** A socket's file is there a moment before somebody listens on it, and an agent may still be booting. */
 const FIRST_CONTACT_DELAYS_MS = [0, 2, 5, 10, 25, 50, 100, 250, 500];
 
@@ -29,6 +33,7 @@ export class TrackedPod {
   readonly #deps: TrackedPodDeps;
   readonly #client: AgentClient;
   #report: PodReport | undefined;
+  #host: string | undefined;
   /** Set once: this process has been promised to that claim, whatever came of it. */
   #claim: { epoch: string; claimId: string } | undefined;
   #isMeeting = false;
@@ -41,11 +46,18 @@ export class TrackedPod {
     this.podUid = file.podUid;
     this.folder = folder;
     this.file = file;
+    this.#host = file.host;
     this.#client = new AgentClient(folder, () => this.#onDisconnect());
   }
 
   get report(): PodReport | undefined {
     return this.#report;
+  }
+
+  /** Where the function is served. */
+  get host(): string {
+    if (this.#host !== undefined) return this.#host;
+    throw hostError.podNotStandby(this.podUid, 'neither its pod.json nor its agent has said what its address is');
   }
 
   get isFinal(): boolean {
@@ -161,7 +173,9 @@ export class TrackedPod {
 
   #accept(status: StatusReply): void {
     if (this.isFinal || this.#isClosed) return;
-    const { host, port } = this.file;
+    this.#learnHost(status);
+    const host = this.#host;
+    const port = status.port ?? this.file.port;
     this.#publish({
       podUid: this.podUid,
       epoch: status.epoch,
@@ -170,10 +184,18 @@ export class TrackedPod {
       inFlight: status.inFlight,
       ...(status.claimId === undefined ? {} : { claimId: status.claimId }),
       ...(status.digest === undefined ? {} : { digest: status.digest }),
-      ...(status.claimId === undefined ? {} : { address: { host, port: status.port ?? port } }),
+      ...(status.claimId === undefined || host === undefined || port === undefined ? {} : { address: { host, port } }),
       ...(status.idleSinceUnixMs === undefined ? {} : { idleSinceUnixMs: status.idleSinceUnixMs }),
       ...(status.lastError === undefined ? {} : { lastError: status.lastError }),
     });
+  }
+
+  /** Only from a process that is still standby: what user code could make it say would be connected to by others. */
+  #learnHost({ state, host }: StatusReply): void {
+    if (this.#host !== undefined || state !== 'standby' || host === undefined) return;
+    if (isIP(host) === 0 || UNSPECIFIED.has(host)) return;
+    this.folder.rememberHost(this.file, host);
+    this.#host = host;
   }
 
   #publish(report: PodReport): void {

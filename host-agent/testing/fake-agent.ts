@@ -6,6 +6,8 @@ import { join } from 'node:path';
 export interface FakeAgentOptions {
   podsDir: string;
   podUid: string;
+  /** The pod's own volume, for a pod whose folder the host-agent makes. */
+  volume?: string;
   epoch?: string;
   keepAliveMs?: number;
   /** Instead of the normal answer to `POST /v1/load`. */
@@ -36,7 +38,7 @@ export class FakeAgent {
     this.#options = options;
     this.podUid = options.podUid;
     this.epoch = options.epoch ?? `epoch-${options.podUid}`;
-    this.folder = join(options.podsDir, options.podUid);
+    this.folder = options.volume ?? join(options.podsDir, options.podUid);
     this.#server = createServer((request, response) => void this.#answer(request, response));
     this.#server.keepAliveTimeout = options.keepAliveMs ?? 0;
   }
@@ -46,7 +48,9 @@ export class FakeAgent {
     mkdirSync(agent.folder, { recursive: true });
     const runtime = { name: 'nodejs', version: '24' };
     const { podUid } = options;
-    writeFileSync(join(agent.folder, 'pod.json'), JSON.stringify({ podUid, runtime, host: '127.0.0.1', port: 4000 }));
+    if (options.volume === undefined) {
+      writeFileSync(join(agent.folder, 'pod.json'), JSON.stringify({ podUid, runtime, host: '127.0.0.1', port: 4000 }));
+    }
     await listenOn(agent.#server, join(agent.folder, 'agent.sock'));
     return agent;
   }
@@ -105,6 +109,7 @@ export class FakeAgent {
       epoch: this.epoch,
       seq: this.#seq,
       sinceUnixMs: 1,
+      host: '10.9.8.7',
       ...(load === undefined
         ? {}
         : { claimId: load.claimId, digest: load.code.digest, port: 4000, idleSinceUnixMs: 1 }),

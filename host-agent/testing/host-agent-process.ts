@@ -46,6 +46,8 @@ export class HostAgentProcess {
     folder: string,
     flags: string[] = [],
     env: Record<string, string> = {},
+    /** A command that runs the rest of its arguments. */
+    wrapper: string[] = [],
   ): Promise<HostAgentProcess> {
     for (const name of ['pods', 'store']) mkdirSync(join(folder, name), { recursive: true });
     const keyFile = join(folder, 'grant.key');
@@ -67,7 +69,8 @@ export class HostAgentProcess {
       '--parent-lifeline',
       ...flags,
     ];
-    const child = spawn(process.execPath, args, {
+    const [file = process.execPath, ...rest] = [...wrapper, process.execPath, ...args];
+    const child = spawn(file, rest, {
       stdio: ['pipe', 'pipe', 'pipe'],
       env: { PATH: process.env['PATH'] ?? '', ...env },
     });

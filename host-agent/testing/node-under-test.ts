@@ -18,8 +18,8 @@ export class NodeUnderTest {
   readonly #agents: FakeAgent[] = [];
   readonly #servers: Server[] = [];
 
-  async host(flags: string[] = []): Promise<HostAgentProcess> {
-    const host = await HostAgentProcess.start(this.folder, flags);
+  async host(flags: string[] = [], wrapper: string[] = []): Promise<HostAgentProcess> {
+    const host = await HostAgentProcess.start(this.folder, flags, {}, wrapper);
     this.#hosts.push(host);
     return host;
   }
@@ -46,9 +46,13 @@ export class NodeUnderTest {
   }
 
   async close(): Promise<void> {
+    await this.stop();
+    rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  async stop(): Promise<void> {
     for (const host of this.#hosts) await host.end('SIGKILL');
     for (const agent of this.#agents) await agent.stop();
     for (const server of this.#servers) server.close().closeAllConnections();
-    rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -32,7 +32,7 @@ export function planLaunch(
   hostEnv: Readonly<Record<string, string | undefined>>,
 ): LaunchDecision {
   const container = pod.spec.containers[0];
-  const unsupported = container?.env?.find((entry) => 'valueFrom' in entry);
+  const unsupported = container?.env?.find((entry) => 'valueFrom' in entry && !isPlaced(entry.name));
   if (unsupported !== undefined) {
     return refuse(
       'EnvUnsupported',
@@ -72,6 +72,11 @@ export function placementEnv({ socketPath, host, port }: Placement): Record<stri
     WARMPOOL_PORT: String(port),
     WARMPOOL_LIFELINE: '1',
   };
+}
+
+/** The operator's own, which only a kubelet knows: {@link placementEnv} is what they are here. */
+function isPlaced(name: string): boolean {
+  return name === 'WARMPOOL_HOST' || name === 'WARMPOOL_POD_UID';
 }
 
 /** `3` and `3.11` both take a 3.11 that is there; `3.1` does not. */

@@ -8,13 +8,14 @@ import {
   LABEL_TEMPLATE_HASH,
 } from '@warmpool/protocol/names.ts';
 import type { Stored } from '../engine/kube-client.ts';
+import { agentVolume } from './agent-volume.ts';
 import type { Pod, PodContainer, WarmPool } from './resources.ts';
 
 /** Names what a pod of this pool was made from: a pod with another hash is outdated. */
 export function templateHash(pool: WarmPool): string {
-  const { runtime, template, standby } = pool.spec;
+  const { runtime, template, standby, agentVolume } = pool.spec;
   return createHash('sha256')
-    .update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse]))
+    .update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse, agentVolume]))
     .digest('hex')
     .slice(0, 10);
 }
@@ -26,7 +27,9 @@ export function templateHash(pool: WarmPool): string {
 export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
   const { runtime, standby, template } = pool.spec;
   const [runtimeContainer, ...others] = template.spec.containers as PodContainer[];
+  const shared = agentVolume(pool.spec.agentVolume);
   const settings = [
+    ...shared.env,
     { name: 'WARMPOOL_RUNTIME_NAME', value: runtime.name },
     { name: 'WARMPOOL_RUNTIME_VERSION', value: runtime.version },
     { name: 'WARMPOOL_PRE_IMPORT', value: standby.preImport.join(',') },
@@ -67,11 +70,13 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
         seccompProfile: { type: 'RuntimeDefault' },
         ...asObject(template.spec, 'securityContext'),
       },
+      volumes: [...asList(template.spec, 'volumes'), shared.volume],
       containers: [
         {
           ...runtimeContainer,
           name: runtimeContainer?.name ?? 'runtime',
           env: [...(runtimeContainer?.env ?? []), ...settings],
+          volumeMounts: [...asList(runtimeContainer ?? {}, 'volumeMounts'), shared.mount],
           securityContext: RESTRICTED,
         },
         ...others,
@@ -90,4 +95,9 @@ const RESTRICTED = {
 function asObject(from: object, field: string): object {
   const value = (from as Record<string, unknown>)[field];
   return typeof value === 'object' && value !== null ? value : {};
+}
+
+function asList(from: object, field: string): unknown[] {
+  const value = (from as Record<string, unknown>)[field];
+  return Array.isArray(value) ? value : [];
 }

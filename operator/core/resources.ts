@@ -39,8 +39,14 @@ export interface Pod extends KubeObject {
 export interface PodContainer {
   name: string;
   image?: string;
-  env?: { name: string; value?: string }[];
+  env?: PodEnv[];
   [field: string]: unknown;
+}
+
+export interface PodEnv {
+  name: string;
+  value?: string;
+  valueFrom?: object;
 }
 
 export interface PodStatus {

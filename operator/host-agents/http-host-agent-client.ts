@@ -7,7 +7,7 @@ import {
 } from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
 import { connectPool, exchange, type JsonAnswer } from '@warmpool/wire/json-client.ts';
-import type { Pool } from 'undici';
+import type { Pool, buildConnector } from 'undici';
 import type { z } from 'zod';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
 
@@ -23,10 +23,21 @@ const CONNECTIONS_PER_NODE = 64;
 
 /** Host-agents over HTTP, one kept-alive connection pool per node. A load is sent once and never again. */
 export class HttpHostAgentClient implements HostAgentClient {
-  readonly #pools: ReadonlyMap<string, Pool>;
+  readonly #pools: Map<string, Pool>;
+  readonly #connector: buildConnector.connector | undefined;
 
-  constructor(endpoints: HostAgentEndpoint[]) {
-    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint)]));
+  /** `connector` makes the connections to https endpoints. */
+  constructor(endpoints: HostAgentEndpoint[], connector?: buildConnector.connector) {
+    this.#connector = connector;
+    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint, connector)]));
+  }
+
+  /** A node's host-agent is there now and nowhere else; `undefined`: it is gone. What is under way to where it was breaks. */
+  move(node: string, endpoint: string | undefined): void {
+    const before = this.#pools.get(node);
+    if (endpoint === undefined) this.#pools.delete(node);
+    else this.#pools.set(node, connect(endpoint, this.#connector));
+    before?.destroy().catch(() => undefined);
   }
 
   get nodes(): string[] {
@@ -120,12 +131,13 @@ export class HttpHostAgentClient implements HostAgentClient {
   }
 }
 
-function connect(endpoint: string): Pool {
+function connect(endpoint: string, connector: buildConnector.connector | undefined): Pool {
   return connectPool(endpoint, {
     connections: CONNECTIONS_PER_NODE,
     keepAliveTimeout: 60_000,
     headersTimeout: 0,
     bodyTimeout: 0,
+    ...(connector !== undefined && { connect: connector }),
   });
 }
 

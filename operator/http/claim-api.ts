@@ -9,6 +9,7 @@ import {
 import Fastify, { LogController, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import type { PlainAnswer } from '@warmpool/wire/plain-front.ts';
 import { ClaimError } from '../errors.ts';
+import { requireAccess } from './claim-access.ts';
 import { streamClaims } from './claim-events.ts';
 import { ClaimExchanges, type ClaimExchangesDeps } from './claim-exchanges.ts';
 import { answerErrors, parse } from './errors.ts';
@@ -28,6 +29,7 @@ export function createClaimApi(deps: ClaimExchangesDeps): FastifyInstance {
     return503OnClosing: false,
   });
   answerErrors(app);
+  if (deps.access !== undefined) requireAccess(app, deps.access);
   app.removeContentTypeParser('text/plain');
   // a watch is never idle: nothing else would end it, and the server could not close
   const closing = new AbortController();

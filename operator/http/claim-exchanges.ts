@@ -11,12 +11,15 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { claimError } from '../errors.ts';
+import { ACCESS_RULES, type AccessRule, type ClaimAccess } from './claim-access.ts';
 import { errorBody, parse, refusal, refusalHeaders } from './errors.ts';
 
 export interface ClaimExchangesDeps {
   claims: ClaimService;
   queries: ClaimQueries;
   log: FastifyBaseLogger;
+  /** Who may do what; without it, everybody everything: for loopback only. */
+  access?: ClaimAccess | undefined;
   /** True once a shutdown has begun: new claims are refused, running ones end. */
   isDraining(): boolean;
 }
@@ -71,14 +74,20 @@ export class ClaimExchanges {
     }
   }
 
-  #route({ method, path, query, headers, body, signal }: PlainRequest): PlainAnswer | Promise<PlainAnswer> {
+  async #route({ method, path, query, headers, body, signal }: PlainRequest): Promise<PlainAnswer> {
     if (method === 'POST') {
       const [, namespace, pool] = CREATE.exec(path) ?? [];
+      await this.#check(headers, ACCESS_RULES.create, namespace);
       return this.create({ namespace, pool }, readJson(headers['content-type'], body), signal);
     }
     const [, namespace, claimId] = ONE.exec(path) ?? [];
+    await this.#check(headers, method === 'GET' ? ACCESS_RULES.get : ACCESS_RULES.release, namespace);
     if (method === 'GET') return this.get({ namespace, claimId });
     return this.release({ namespace, claimId }, query === '' ? {} : Object.fromEntries(new URLSearchParams(query)));
+  }
+
+  #check(headers: PlainRequest['headers'], rule: AccessRule, namespace: string | undefined): Promise<void> | undefined {
+    return this.#deps.access?.check(headers['authorization'], rule, namespace);
   }
 }
 

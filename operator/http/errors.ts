@@ -43,8 +43,11 @@ export function refusal(error: unknown, log: FastifyBaseLogger): ClaimError {
 }
 
 /** Of the answer to a refused request. */
-export function refusalHeaders({ retryAfterSeconds }: ClaimError): Record<string, string> {
-  return retryAfterSeconds === undefined ? {} : { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
+export function refusalHeaders({ statusCode, retryAfterSeconds }: ClaimError): Record<string, string> {
+  return {
+    ...(retryAfterSeconds !== undefined && { 'retry-after': String(Math.ceil(retryAfterSeconds)) }),
+    ...(statusCode === 401 && { 'www-authenticate': 'Bearer' }),
+  };
 }
 
 function send(reply: FastifyReply, error: ClaimError): FastifyReply {

@@ -6,9 +6,11 @@ export interface OpsDeps {
   log: FastifyBaseLogger;
   /** Serving claims: caches complete, and leading if there is an election. */
   isReady(): boolean;
+  /** Caches complete, leading or not: could take over at once. */
+  isComplete?(): boolean;
 }
 
-/** What the kubelet and Prometheus ask: /healthz, /readyz, /metrics. On a port of its own, never the claim API's. */
+/** What the kubelet and Prometheus ask: /healthz, /readyz, /readyz/replica, /metrics. On a port of its own, never the claim API's. */
 export function createOpsServer(deps: OpsDeps): FastifyInstance {
   const app = Fastify({ loggerInstance: deps.log, logController: new LogController({ disableRequestLogging: true }) });
   addOpsRoutes(app, deps);
@@ -20,6 +22,12 @@ export function addOpsRoutes(app: FastifyInstance, deps: OpsDeps): void {
   app.get('/readyz', (_request, reply) => {
     const isReady = deps.isReady();
     return reply.code(isReady ? 200 : 503).send({ status: isReady ? 'ready' : 'not serving claims' });
+  });
+  app.get('/readyz/replica', (_request, reply) => {
+    const isComplete = deps.isComplete?.() ?? deps.isReady();
+    return reply
+      .code(isComplete ? 200 : 503)
+      .send({ status: isComplete ? 'can serve claims' : 'no complete view yet' });
   });
   app.get('/metrics', async (_request, reply) =>
     reply.type(deps.registry.contentType).send(await deps.registry.metrics()),

@@ -144,6 +144,13 @@ export class HttpKubeClient implements KubeClient {
     await this.#write({ verb: 'delete', resource, path: objectPath(resource, namespace, name), body }, options);
   }
 
+  /** Posts an object of no namespace that nothing keeps, such as a TokenReview, and gives it back with its status. */
+  review = async (resource: Resource, body: object, options: CallOptions = {}): Promise<object> => {
+    const text = JSON.stringify({ ...body, apiVersion: apiVersion(resource), kind: resource.kind });
+    const path = collectionPath(resource, undefined);
+    return (await this.#write({ verb: 'create', resource, path, body: text }, options)) as object;
+  };
+
   async #write(call: HttpCall, options: CallOptions): Promise<unknown> {
     using deadline = this.#deadline(call, options);
     return await this.#exchange.json(call, deadline.signal);

@@ -39,12 +39,13 @@ export async function startControlPlane(binaries: { etcd: string; apiserver: str
     children.push(etcd);
 
     const certificates = await makeCertificates(folder);
+    const serving = await certificates.issue('tls', '/CN=kube-apiserver', ['IP:127.0.0.1', 'DNS:localhost']);
     const token = randomBytes(24).toString('hex');
     const tokensPath = join(folder, 'tokens.csv');
     await writeFile(tokensPath, `${token},admin,admin,system:masters\n`, { mode: 0o600 });
     await etcd.waitUntil(async () => (await request(`${etcdUrl}/health`)).statusCode === 200, READY_LIMIT_MS);
 
-    const apiserverArgs = apiserverFlags({ etcdUrl, port, tokensPath, ...certificates });
+    const apiserverArgs = apiserverFlags({ etcdUrl, port, tokensPath, ...certificates, ...serving });
     const apiserver = await Child.start(binaries.apiserver, apiserverArgs, join(folder, 'kube-apiserver.log'));
     children.push(apiserver);
     const caPem = await readFile(certificates.caPath, 'utf8');
@@ -106,6 +107,8 @@ function apiserverFlags(from: {
     '--service-account-issuer=https://kubernetes.default.svc',
     '--service-cluster-ip-range=10.96.0.0/24',
     '--authorization-mode=Node,RBAC',
+    // as in every cluster; which namespace may have such pods, Pod Security says
+    '--allow-privileged=true',
     // Pods would wait for a default service account, which a controller makes.
     '--disable-admission-plugins=ServiceAccount',
     // Leases come straight from etcd, so that what it forgets is forgotten; everything else is served as in a real cluster.

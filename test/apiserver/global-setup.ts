@@ -10,6 +10,8 @@ declare module 'vitest' {
   interface ProvidedContext {
     /** Undefined when the tier has to be skipped on this machine. */
     apiserver: (ControlPlaneAccess & { etcdUrl: string; apiserverBinary: string }) | undefined;
+    /** Undefined when it is neither there nor can be built. */
+    kubectl: string | undefined;
   }
 }
 
@@ -18,14 +20,19 @@ const ESTABLISHED_LIMIT_MS = 30_000;
 
 /** One control plane for the whole tier; each test file works in namespaces of its own. */
 export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
-  const [etcd, apiserver] = [await findOrBuild('etcd', process.env), await findOrBuild('kube-apiserver', process.env)];
-  if ('missing' in etcd || 'missing' in apiserver) {
-    const missing = [etcd, apiserver].flatMap((binary) => ('missing' in binary ? [binary.missing] : [])).join('; ');
-    process.stdout.write(`skipped: apiserver tier: ${missing}\n`);
+  const binaries = await findOrBuild(['etcd', 'kube-apiserver'], process.env);
+  if ('missing' in binaries) {
+    process.stdout.write(`skipped: apiserver tier: ${binaries.missing}\n`);
     project.provide('apiserver', undefined);
+    project.provide('kubectl', undefined);
     return undefined;
   }
-  const controlPlane = await startControlPlane({ etcd: etcd.path, apiserver: apiserver.path });
+  const tools = await findOrBuild(['kubectl'], process.env);
+  if ('missing' in tools) process.stdout.write(`skipped: tests of the manifests: ${tools.missing}
+`);
+  project.provide('kubectl', 'missing' in tools ? undefined : tools.paths.kubectl);
+  const apiserverBinary = binaries.paths['kube-apiserver'];
+  const controlPlane = await startControlPlane({ etcd: binaries.paths.etcd, apiserver: apiserverBinary });
   try {
     await applyDefinitions(controlPlane);
   } catch (error) {
@@ -33,13 +40,13 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     throw error;
   }
   const { url, token, caPem, etcdUrl } = controlPlane;
-  project.provide('apiserver', { url, token, caPem, etcdUrl, apiserverBinary: apiserver.path });
+  project.provide('apiserver', { url, token, caPem, etcdUrl, apiserverBinary });
   return () => controlPlane.stop();
 }
 
 async function applyDefinitions(access: ControlPlaneAccess): Promise<void> {
   await using admin = new AdminApi(access);
-  const files = (await readdir(CRDS_FOLDER)).filter((file) => file.endsWith('.yaml'));
+  const files = (await readdir(CRDS_FOLDER)).filter((file) => /^warm.*\.yaml$/.test(file));
   for (const file of files) {
     for (const document of parseAllDocuments(await readFile(join(CRDS_FOLDER, file), 'utf8'))) {
       const definition = document.toJS() as Definition;

@@ -117,6 +117,7 @@ export class Routes {
       seq: lifecycle.seq,
       sinceUnixMs: lifecycle.sinceUnixMs,
       ...(load && { claimId: load.claimId, digest: load.code.digest, fence: load.fence, port: config.port }),
+      host: config.host,
       runtime: config.runtime,
       pid: process.pid,
       uptimeMs: process.uptime() * 1000,

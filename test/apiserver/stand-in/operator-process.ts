@@ -7,12 +7,15 @@ import { freePort } from '../child.ts';
 import type { ControlPlaneAccess } from '../control-plane.ts';
 
 export interface OperatorProcessOptions {
-  access: ControlPlaneAccess;
+  access: Omit<ControlPlaneAccess, 'caPem'> & { caPem?: string };
   /** Config, key and log go there. */
   folder: string;
   name: string;
-  hostAgents: { node: string; socketPath: string }[];
-  grantKey: Buffer;
+  /** Named ones; without them, what `args` say. */
+  named?: { hostAgents: { node: string; socketPath: string }[]; grantKey: Buffer };
+  /** Whoever claims needs a token with the right. */
+  isProtected?: boolean;
+  args?: string[];
   /** Where the Lease is, for one of several replicas. */
   leaseNamespace?: string;
   drainSeconds?: number;
@@ -45,17 +48,23 @@ export class OperatorProcess {
       join(folder, `${name}.${kind}`),
     ) as [string, string, string];
     await writeFile(kubeconfigPath, kubeconfig(options.access), { mode: 0o600 });
-    await writeFile(keyPath, options.grantKey, { mode: 0o600 });
+    if (options.named !== undefined) await writeFile(keyPath, options.named.grantKey, { mode: 0o600 });
     const ports = { claims: await freePort(), ops: await freePort() };
     const args = [
       MAIN,
-      ...['--kubeconfig', kubeconfigPath, '--grant-key-file', keyPath],
+      ...['--kubeconfig', kubeconfigPath],
       ...['--listen', `127.0.0.1:${ports.claims}`, '--metrics-bind-address', `127.0.0.1:${ports.ops}`],
-      ...options.hostAgents.flatMap(({ node, socketPath }) => ['--host-agent', `${node}=unix:${socketPath}`]),
+      ...(options.named === undefined ? [] : ['--grant-key-file', keyPath]),
+      ...(options.named?.hostAgents ?? []).flatMap(({ node, socketPath }) => [
+        '--host-agent',
+        `${node}=unix:${socketPath}`,
+      ]),
       ...(options.leaseNamespace === undefined
         ? []
         : ['--leader-elect', '--leader-election-namespace', options.leaseNamespace]),
+      ...(options.isProtected === true ? [] : ['--auth', 'none']),
       ...['--drain-seconds', String(options.drainSeconds ?? 5)],
+      ...(options.args ?? []),
     ];
     const log = await open(logPath, 'a');
     try {
@@ -119,12 +128,17 @@ export class OperatorProcess {
   }
 }
 
-function kubeconfig(access: ControlPlaneAccess): string {
-  const ca = Buffer.from(access.caPem).toString('base64');
+export function kubeconfig(access: OperatorProcessOptions['access']): string {
+  const { caPem } = access;
+  // without a CA: the fault proxy, which has no TLS
+  const trust: object =
+    caPem === undefined
+      ? { 'insecure-skip-tls-verify': true }
+      : { 'certificate-authority-data': Buffer.from(caPem).toString('base64') };
   return JSON.stringify({
     apiVersion: 'v1',
     kind: 'Config',
-    clusters: [{ name: 'test', cluster: { server: access.url, 'certificate-authority-data': ca } }],
+    clusters: [{ name: 'test', cluster: { server: access.url, ...trust } }],
     users: [{ name: 'operator', user: { token: access.token } }],
     contexts: [{ name: 'test', context: { cluster: 'test', user: 'operator' } }],
     'current-context': 'test',

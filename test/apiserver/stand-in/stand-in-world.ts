@@ -80,8 +80,7 @@ export class StandInWorld implements AsyncDisposable {
       access: this.#access,
       folder: this.#folder,
       name: `operator-${this.#operators.length + 1}`,
-      hostAgents: [{ node: NODE, socketPath: this.#socketPath }],
-      grantKey: this.#grantKey,
+      named: { hostAgents: [{ node: NODE, socketPath: this.#socketPath }], grantKey: this.#grantKey },
       ...(options.isReplica === true && { leaseNamespace: this.namespace }),
       ...(options.drainSeconds !== undefined && { drainSeconds: options.drainSeconds }),
     });

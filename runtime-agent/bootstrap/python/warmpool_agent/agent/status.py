@@ -48,6 +48,7 @@ class Status:
             "epoch": lifecycle.epoch,
             "seq": lifecycle.seq,
             "sinceUnixMs": lifecycle.since_unix_ms,
+            "host": self._config.host,
             "runtime": {"name": self._config.runtime_name, "version": self._config.runtime_version},
             "pid": os.getpid(),
             "uptimeMs": round(now_unix_ms() - lifecycle.started_at_unix_ms, 3),

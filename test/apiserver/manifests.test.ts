@@ -1,0 +1,120 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { AdminApi } from './admin-api.ts';
+import { Kubectl, MANIFESTS } from './kubectl.ts';
+
+const access = inject('apiserver');
+const binary = inject('kubectl');
+
+interface Manifest {
+  kind: string;
+  metadata: { name: string; namespace?: string };
+  rules?: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+}
+
+describe.skipIf(access === undefined || binary === undefined)('the manifests', () => {
+  let kubectl: Kubectl;
+  let admin: AdminApi;
+
+  beforeAll(async () => {
+    if (access === undefined || binary === undefined) throw new Error('no apiserver or kubectl on this machine');
+    kubectl = await Kubectl.start(binary, access);
+    admin = new AdminApi(access);
+    // a dry run is refused when the namespace that an object goes to is only tried, too
+    await kubectl.run('apply', '-k', join(MANIFESTS, 'overlays/default'));
+  });
+  afterAll(async () => {
+    await kubectl[Symbol.asyncDispose]();
+    await admin[Symbol.asyncDispose]();
+  });
+
+  test.each(['default', 'dev', 'ha'])(
+    'overlay %s is taken by the apiserver as it is, without a warning',
+    async (overlay) => {
+      const said = await kubectl.run(
+        'apply',
+        '--dry-run=server',
+        '--warnings-as-errors',
+        '-k',
+        join(MANIFESTS, 'overlays', overlay),
+      );
+      expect(said.split('\n').filter((line) => line.includes('server dry run')).length).toBeGreaterThan(20);
+    },
+  );
+
+  test('what was installed is not changed by installing it again', async () => {
+    const folder = join(MANIFESTS, 'overlays/default');
+    const said = await kubectl.run('apply', '-k', folder);
+    const changed = said.split('\n').filter((line) => line !== '' && !line.endsWith(' unchanged'));
+    // server-side defaults show as `configured` for definitions, whose kustomize label comes first
+    expect(changed.filter((line) => !line.startsWith('customresourcedefinition'))).toEqual([]);
+  });
+
+  test('a Secret that the operator has filled is left as it is by installing again', async () => {
+    const path = '/api/v1/namespaces/warmpool-system/secrets/warmpool-authority';
+    const data = { probe: Buffer.from('kept').toString('base64') };
+    await admin.send('PATCH', path, { data }, { 'content-type': 'application/merge-patch+json' });
+    await kubectl.run('apply', '-k', join(MANIFESTS, 'overlays/default'));
+    expect((await admin.send('GET', path)).body['data']).toEqual(data);
+    await admin.send('PATCH', path, { data: null }, { 'content-type': 'application/merge-patch+json' });
+  });
+
+  test('another namespace gets pools by one kustomization', async () => {
+    const folder = await mkdtemp(join(MANIFESTS, '.team-'));
+    try {
+      const kustomization = { namespace: 'team-a', resources: ['../pools'] };
+      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+      const built = parseAllDocuments(await kubectl.run('kustomize', folder)).map(
+        (document) => document.toJS() as Manifest & { subjects?: { namespace: string }[] },
+      );
+      expect(built.find(({ kind }) => kind === 'Namespace')?.metadata.name).toBe('team-a');
+      const binding = built.find(({ kind }) => kind === 'RoleBinding');
+      expect(binding?.metadata.namespace).toBe('team-a');
+      expect(binding?.subjects?.[0]?.namespace).toBe('warmpool-system');
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('the ServiceMonitor component fits on an overlay', async () => {
+    const folder = await mkdtemp(join(MANIFESTS, '.monitored-'));
+    try {
+      const kustomization = { resources: ['../overlays/default'], components: ['../components/service-monitor'] };
+      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+      const kinds = parseAllDocuments(await kubectl.run('kustomize', folder)).map(
+        (document) => (document.toJS() as Manifest).kind,
+      );
+      expect(kinds.filter((kind) => kind === 'ServiceMonitor')).toHaveLength(2);
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('no role has a wildcard', async () => {
+    const documents = parseAllDocuments(await kubectl.run('kustomize', join(MANIFESTS, 'overlays/ha')));
+    const rules = documents.map((document) => document.toJS() as Manifest).flatMap(({ rules: found = [] }) => found);
+    expect(rules.length).toBeGreaterThan(15);
+    expect(rules.flatMap((rule) => [...rule.apiGroups, ...rule.resources, ...rule.verbs])).not.toContain('*');
+  });
+
+  const deployment = '/apis/apps/v1/namespaces/warmpool-system/deployments/warmpool-operator';
+  test('the operator fits into its own restricted namespace', async () => {
+    const { body } = await admin.send('GET', deployment);
+    const { template } = body['spec'] as { template: { metadata: object; spec: object } };
+    const pod = { metadata: { ...template.metadata, name: 'operator-as-deployed' }, spec: template.spec };
+    const created = await admin.send('POST', '/api/v1/namespaces/warmpool-system/pods?dryRun=All', pod);
+    expect(created).toMatchObject({ status: 201 });
+  });
+
+  test('a host-agent is refused in a namespace of pools and in the operator’s', async () => {
+    const { body } = await admin.send('GET', '/apis/apps/v1/namespaces/warmpool-node/daemonsets/warmpool-host-agent');
+    const { template } = body['spec'] as { template: { metadata: object; spec: object } };
+    const pod = { metadata: { ...template.metadata, name: 'host-agent-as-deployed' }, spec: template.spec };
+    const create = (namespace: string) => admin.send('POST', `/api/v1/namespaces/${namespace}/pods?dryRun=All`, pod);
+    expect((await create('warmpool-node')).status).toBe(201);
+    expect((await create('warmpool-pools')).status).toBe(403);
+    expect((await create('warmpool-system')).status).toBe(403);
+  });
+});

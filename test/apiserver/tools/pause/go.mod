@@ -1,0 +1,3 @@
+module warmpool.dev/test/pause
+
+go 1.25.0

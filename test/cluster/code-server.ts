@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+/** Serves single files of code to the nodes, from this machine's end of the test node's network. */
+export class CodeServer implements AsyncDisposable {
+  readonly #files = new Map<string, string>();
+  readonly #host: string;
+  readonly #server = createServer((request, response) => {
+    const source = this.#files.get(request.url?.slice(1) ?? '');
+    response.writeHead(source === undefined ? 404 : 200).end(source);
+  });
+
+  private constructor(host: string) {
+    this.#host = host;
+  }
+
+  static async listen(host: string): Promise<CodeServer> {
+    const codeServer = new CodeServer(host);
+    await once(codeServer.#server.listen(0, host), 'listening');
+    return codeServer;
+  }
+
+  /** A claim's `code`. */
+  add(fileName: string, source: string): { url: string; digest: string; format: 'file'; fileName: string } {
+    const digest = createHash('sha256').update(source).digest('hex');
+    this.#files.set(digest, source);
+    const { port } = this.#server.address() as AddressInfo;
+    return { url: `http://${this.#host}:${port}/${digest}`, digest: `sha256:${digest}`, format: 'file', fileName };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, 'close');
+  }
+}

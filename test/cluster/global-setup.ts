@@ -1,0 +1,55 @@
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
+import type { TestProject } from 'vitest/node';
+import { findOrBuild } from '../apiserver/binaries.ts';
+import { CLUSTER_BINARIES, type ClusterBinary, startCluster } from './cluster.ts';
+import { buildImages, buildPauseImage, PRODUCT_IMAGES } from './images/build-images.ts';
+import type { NodeNetwork } from './node/node-network.ts';
+import { PAUSE_IMAGE } from './node-flags.ts';
+import { missingForCluster } from './prerequisites.ts';
+
+declare module 'vitest' {
+  interface ProvidedContext {
+    /** Undefined when the tier has to be skipped on this machine. */
+    cluster: ClusterAccess | undefined;
+  }
+}
+
+export interface ClusterAccess {
+  kubectl: string;
+  kubeconfig: string;
+  /** Undefined where `KUBECONFIG` names a cluster that somebody else runs: no node to look into, none to hurt. */
+  own:
+    | { nodeFolder: string; network: NodeNetwork; binaries: Record<ClusterBinary, string>; pauseArchive: string }
+    | undefined;
+}
+
+const run = promisify(execFile);
+
+/** One cluster for the whole tier, with the product's images on it; each test file works in namespaces of its own. */
+export default async function setup(project: TestProject): Promise<(() => Promise<void>) | undefined> {
+  const { env } = process;
+  const skip = (what: string): undefined => {
+    process.stdout.write(`skipped: cluster tier: missing ${what}\n`);
+    project.provide('cluster', undefined);
+  };
+  if (env['KUBECONFIG']) {
+    const tools = await findOrBuild(['kubectl'], env);
+    if ('missing' in tools) return skip(tools.missing);
+    await run(tools.paths.kubectl, ['get', '--raw', '/readyz', '--request-timeout=10s']);
+    project.provide('cluster', { kubectl: tools.paths.kubectl, kubeconfig: env['KUBECONFIG'], own: undefined });
+    return undefined;
+  }
+  const missing = await missingForCluster(env);
+  if (missing.length > 0) return skip(missing.join(', '));
+  const tools = await findOrBuild([...CLUSTER_BINARIES, 'kubectl', 'pause'], env);
+  if ('missing' in tools) return skip(tools.missing);
+  const { kubectl, pause, ...binaries } = tools.paths;
+  const pauseArchive = await buildPauseImage(PAUSE_IMAGE, pause, env);
+  const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
+  const cluster = await startCluster(binaries, archives);
+  const { folder, network } = cluster.node;
+  const own = { nodeFolder: folder, network, binaries, pauseArchive };
+  project.provide('cluster', { kubectl, kubeconfig: cluster.kubeconfig, own });
+  return () => cluster.stop();
+}

@@ -1,0 +1,24 @@
+#!/bin/sh
+# One test node in namespaces of its own: processes, mounts, network and cgroups. Lives until stdin closes, however the test ends, and
+# then nothing is left: the kernel ends every process, mount and interface with the namespaces, and this script removes the rest.
+# usage: supervise.sh <run folder>; the run folder's name names the cgroups
+run=$1
+here=$(dirname "$0")
+trap '' HUP INT TERM
+
+start_time() { sed 's/.*) //' "/proc/$1/stat" | cut -d ' ' -f 20; }
+echo "$$ $(start_time $$)" >"$run/supervisor"
+
+awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5 }' /proc/self/mountinfo | while read -r hierarchy; do
+  group=$hierarchy/${run##*/}
+  mkdir "$group"
+  for file in cpuset.cpus cpuset.mems; do
+    if [ -e "$group/$file" ]; then cat "$hierarchy/$file" >"$group/$file"; fi
+  done
+  echo "$group" >>"$run/cgroups"
+done
+
+exec 3<&0
+"$here/join-cgroups.sh" "$run" \
+  unshare --mount --net --pid --cgroup --fork --kill-child --mount-proc "$here/hold.sh" "$run"
+"$here/remove.sh" "$run"

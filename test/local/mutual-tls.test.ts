@@ -1,0 +1,214 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { connect } from 'node:tls';
+import { fastify, type FastifyInstance } from 'fastify';
+import { Agent, request } from 'undici';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { operatorOnly, type OperatorOnly } from '@warmpool/host-agent/tls/operator-only.ts';
+import { firstTlsFiles, followTlsFiles, type TlsFiles } from '@warmpool/host-agent/tls/tls-files.ts';
+import type { OperatorTls } from '@warmpool/operator/certificates/certificate-keeper.ts';
+import { issueAuthority, issueLeaf, type KeyPair } from '@warmpool/operator/certificates/issue.ts';
+import { HttpHostAgentClient } from '@warmpool/operator/host-agents/http-host-agent-client.ts';
+import { MutualTls } from '@warmpool/operator/host-agents/mutual-tls.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
+import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
+
+const NODE = 'node-1';
+const grantKey = Buffer.from('0123456789abcdef0123456789abcdef');
+
+interface Sides {
+  operator: OperatorTls;
+  node: TlsFiles;
+}
+
+async function issued(authority: KeyPair, trusted = authority.cert): Promise<Sides> {
+  const client = await issueLeaf(authority, OPERATOR_TLS_NAME, 'client', Date.now());
+  const server = await issueLeaf(authority, HOST_AGENT_TLS_NAME, 'server', Date.now());
+  return { operator: { ...client, ca: trusted, grantKey }, node: { ...server, ca: trusted, grantKey } };
+}
+
+/** A host-agent's HTTPS server; `events` stays open, kills are answered. */
+describe('between operator and host-agent', () => {
+  let authority: KeyPair;
+  let sides: Sides;
+  let tls: OperatorOnly;
+  let app: FastifyInstance;
+  let url: string;
+  let served: number;
+  let refusals: string[];
+  const clients: HttpHostAgentClient[] = [];
+
+  beforeEach(async () => {
+    authority = await issueAuthority(Date.now());
+    sides = await issued(authority);
+    served = 0;
+    refusals = [];
+    tls = operatorOnly(sides.node, (reason) => refusals.push(reason));
+    app = fastify({ serverFactory: tls.serverFactory, forceCloseConnections: true });
+    app.post('/v1/kill::batch', () => {
+      served++;
+      return { items: [{ podUid: 'pod-1', statusCode: 202, state: 'running' }] };
+    });
+    app.get('/v1/events', (_request, reply) => {
+      reply.hijack();
+      reply.raw.write('{"type":"PING"}\n');
+      const timer = setInterval(() => reply.raw.write('{"type":"PING"}\n'), 20);
+      reply.raw.once('close', () => clearInterval(timer));
+    });
+    await app.listen({ host: '127.0.0.1', port: 0 });
+    url = `https://127.0.0.1:${(app.server.address() as AddressInfo).port}`;
+  });
+  afterEach(async () => {
+    await Promise.all(clients.splice(0).map((client) => client.close()));
+    await app.close();
+  });
+
+  function aClient(with_: OperatorTls = sides.operator): { client: HttpHostAgentClient; tls: MutualTls } {
+    const mutual = new MutualTls(with_);
+    const client = new HttpHostAgentClient([], mutual.connector);
+    client.move(NODE, url);
+    clients.push(client);
+    return { client, tls: mutual };
+  }
+
+  const kill = (client: HttpHostAgentClient) => client.kill(NODE, 'pod-1' as PodUid, {}, { timeoutMs: 2_000 });
+
+  test('the operator is served', async () => {
+    expect(await kill(aClient().client)).toMatchObject({ statusCode: 202 });
+  });
+
+  describe('nobody else is, and nothing of what they send is carried out:', () => {
+    test('no certificate', async () => {
+      const agent = new Agent({ connect: { ca: authority.cert, servername: HOST_AGENT_TLS_NAME } });
+      await expect(request(`${url}/v1/kill:batch`, { method: 'POST', dispatcher: agent })).rejects.toThrow();
+      await agent.destroy();
+    });
+
+    test('a certificate of another authority with the operator’s name', async () => {
+      const other = await issued(await issueAuthority(Date.now()));
+      await expect(kill(aClient({ ...other.operator, ca: authority.cert }).client)).rejects.toThrow();
+    });
+
+    test('a host-agent with its own certificate', async () => {
+      await expect(kill(aClient({ ...sides.node }).client)).rejects.toThrow();
+    });
+
+    test('a client of the right authority with another name', async () => {
+      const impostor = await issueLeaf(authority, 'somebody.warmpool.dev', 'client', Date.now());
+      await expect(kill(aClient({ ...sides.operator, ...impostor }).client)).rejects.toThrow();
+    });
+
+    test('plain HTTP', async () => {
+      await expect(request(`${url.replace('https', 'http')}/v1/events`)).rejects.toThrow();
+    });
+
+    test('TLS 1.2', async () => {
+      const { port } = new URL(url);
+      const { cert, key } = sides.operator;
+      const options = { host: '127.0.0.1', port: Number(port), cert, key, ca: authority.cert } as const;
+      await expect(
+        new Promise((resolve, reject) => {
+          const socket = connect({ ...options, servername: HOST_AGENT_TLS_NAME, maxVersion: 'TLSv1.2' }, () =>
+            resolve('in'),
+          );
+          socket.once('error', reject);
+        }),
+      ).rejects.toThrow();
+    });
+
+    afterEach(() => {
+      expect(served).toBe(0);
+      expect(refusals.length).toBeGreaterThan(0);
+    });
+  });
+
+  test('the operator sends nothing to whoever has taken a host-agent’s address', async () => {
+    const impostor = await issued(await issueAuthority(Date.now()));
+    await expect(kill(aClient({ ...sides.operator, ca: impostor.operator.ca }).client)).rejects.toMatchObject({
+      code: 'NoAnswer',
+    });
+    expect(served).toBe(0);
+  });
+
+  test(
+    'a change of both certificates and of the authority breaks no connection and no call',
+    { timeout: 30_000 },
+    async () => {
+      const { client, tls: mutual } = aClient();
+      const stop = new AbortController();
+      let pings = 0;
+      let isBroken = false;
+      const following = (async () => {
+        for await (const _event of client.events(NODE, stop.signal)) pings++;
+      })().catch(() => (isBroken = !stop.signal.aborted));
+      const calls: Promise<unknown>[] = [];
+      const sending = setInterval(() => calls.push(kill(client)), 5);
+
+      // as the operator does it: everybody trusts the next authority, then it signs, then the old one is forgotten
+      const next = await issueAuthority(Date.now());
+      const both = `${authority.cert}\n${next.cert}`;
+      for (const step of [await issued(authority, both), await issued(next, both), await issued(next)]) {
+        tls.use(step.node);
+        await kill(client);
+        mutual.use(step.operator);
+        await kill(client);
+        // a new connection has to agree with what both have now
+        expect(await kill(aClient(step.operator).client)).toMatchObject({ statusCode: 202 });
+      }
+      clearInterval(sending);
+      const outcomes = await Promise.allSettled(calls);
+      expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([]);
+      const before = pings;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      expect(pings).toBeGreaterThan(before);
+      expect(isBroken).toBe(false);
+      stop.abort();
+      await following;
+      // and whoever has only what the old authority signed is out
+      await expect(kill(aClient({ ...sides.operator, ca: next.cert }).client)).rejects.toThrow();
+    },
+  );
+
+  test('a host-agent that moved is found where it is now', async () => {
+    const { client } = aClient();
+    client.move(NODE, 'https://127.0.0.1:1');
+    await expect(kill(client)).rejects.toMatchObject({ code: 'NoAnswer' });
+    client.move(NODE, url);
+    expect(await kill(client)).toMatchObject({ statusCode: 202 });
+    client.move(NODE, undefined);
+    await expect(kill(client)).rejects.toMatchObject({ code: 'UnknownNode' });
+  });
+});
+
+describe('the mounted files of a host-agent', () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'warmpool-tls-'));
+  });
+  afterEach(() => rm(folder, { recursive: true }));
+
+  const write = (cert: string): Promise<unknown> =>
+    Promise.all(
+      ['tls.crt', 'tls.key', 'ca.crt', 'grant.key'].map((name) =>
+        writeFile(join(folder, name), name === 'tls.crt' ? cert : name),
+      ),
+    );
+
+  test('are waited for, and told of when they change', async () => {
+    const first = firstTlsFiles(folder, 10_000);
+    await write('one');
+    const files = await first;
+    expect(files.cert).toBe('one');
+    const changed = Promise.withResolvers<TlsFiles>();
+    const stop = followTlsFiles(folder, files, changed.resolve, changed.reject, 10);
+    await write('two');
+    expect((await changed.promise).cert).toBe('two');
+    stop();
+  });
+
+  test('that never come end the program with who should have written them', async () => {
+    await expect(firstTlsFiles(folder, 300)).rejects.toThrow(/not complete after 0.3 s .*operator/);
+  });
+});
