@@ -6,20 +6,20 @@ import gc
 import os
 import sys
 import time
-from typing import Any, Iterable
+from typing import Any, Collection
 
 from ..frames import Frame
 from .calls import Calls, flush_output
 from .cancellation import Cancellation
 from .channel import Channel
-from .identity import Identity, bind, yield_names_to_code
+from .identity import Identity, bind
 from .rehearsal import Untouched
 from .user_code import exit_code_of, import_handler, run_as_main
 from .user_errors import UserCodeFailed
 
 
 class Child:
-    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Iterable[str]):
+    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Collection[str]):
         self._channel = channel
         self._cancellation = cancellation
         self._kept_modules = frozenset(kept_modules)
@@ -99,11 +99,10 @@ class Child:
         return exit_code
 
 
-def _bind(load: dict[str, Any], main_file: str, kept_modules: Iterable[str]) -> None:
+def _bind(load: dict[str, Any], main_file: str, kept_modules: Collection[str]) -> None:
     code_path = load["codePath"]
     try:
-        bind(Identity(env=load["env"], code_path=code_path, main_file=main_file))
-        yield_names_to_code(code_path, kept_modules)
+        bind(Identity(env=load["env"], code_path=code_path, main_file=main_file), kept_modules)
     except OSError as error:
         raise UserCodeFailed("UserCodeError", "import", f"the code folder {code_path} cannot be used: {error}") from None
 
