@@ -1,19 +1,21 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
-import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
-import type { PresentRuntime, RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
+import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
 import { aWay, answersOk, pythonFixtures } from './fixtures-python/fixtures.ts';
-import { isAlive, startPython, terminationOf, until } from './fixtures-python/python-process.ts';
+import {
+  isAlive,
+  PYTHON_FOLDER,
+  pythonRuntime,
+  startPython,
+  terminationOf,
+  until,
+} from './fixtures-python/python-process.ts';
 import type { PythonProcess } from './fixtures-python/python-process.ts';
 
-const FOLDER = fileURLToPath(new URL('../../runtime-agent/bootstrap/python', import.meta.url));
-const runtime = await withoutLauncher(await describeRuntime(FOLDER));
+const runtime = await pythonRuntime();
 const missing = 'missing' in runtime ? runtime.missing : undefined;
 if (missing !== undefined) console.warn(`the Python runtime is NOT tested on this machine: ${missing}`);
 
@@ -22,14 +24,6 @@ if (missing === undefined) runtimeContract(runtime, pythonFixtures);
 const ECHO = `def handler(event, context):
     return context.http["path"] + " " + (event if isinstance(event, str) else "")
 `;
-
-/** A version manager's `python3` is a script that changes PATH on the way: what it starts is what is tested. */
-async function withoutLauncher(found: RuntimeDescription): Promise<RuntimeDescription> {
-  if ('missing' in found) return found;
-  const [program = '', ...args] = found.command;
-  const { stdout } = await promisify(execFile)(program, ['-c', 'import sys; print(sys.executable)']);
-  return { ...found, command: [stdout.trim(), ...args] };
-}
 
 describe.skipIf(missing !== undefined)('functions in Python', () => {
   const present = runtime as PresentRuntime;
@@ -124,7 +118,7 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
       await process.invoke({});
       const files = [
         ...(await readdir(path.join(process.folder, 'code'))),
-        ...(await readdir(FOLDER, { recursive: true })),
+        ...(await readdir(PYTHON_FOLDER, { recursive: true })),
       ];
       expect(files.filter((file) => file.includes('__pycache__'))).toEqual([]);
     });

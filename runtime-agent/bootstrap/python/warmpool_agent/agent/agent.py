@@ -51,7 +51,7 @@ class Agent:
         self._loading.server_of = self._server_of
         self._loading.on_served = self._on_served
         self._ending.is_idle = lambda: self._invocations.is_idle
-        self._ending.is_serving_itself = lambda: self._loading.is_app
+        self._ending.is_serving_itself = lambda: self._loading.serves_itself
         self._ending.cut_short = self._cut_short
         child.on_frame = self._on_frame
         child.on_exit = self._on_child_exit

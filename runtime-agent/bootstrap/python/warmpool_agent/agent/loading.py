@@ -54,8 +54,12 @@ class Loading:
         self._started = 0.0
 
     @property
-    def is_app(self) -> bool:
-        return self.request is not None and self.request.kind == "http"
+    def port(self) -> int:
+        return self._config.port
+
+    @property
+    def serves_itself(self) -> bool:
+        return self.request is not None and self.request.form == "main"
 
     def submit(self, body: Any, arrived: float, responder: Responder) -> None:
         request, problems = check_load_request(body)
@@ -75,7 +79,7 @@ class Loading:
     def on_frame(self, frame: Frame) -> None:
         kind = frame.head["type"]
         if self._lifecycle.state != "loading":
-            if kind == "ended" and self.is_app:
+            if kind == "ended" and self.serves_itself:
                 self._app_ended(frame.head["exitCode"])
             return
         if kind == "loaded":
@@ -132,12 +136,12 @@ class Loading:
 
     def _begin(self, request: LoadRequest) -> None:
         self._lifecycle.to("loading")
-        if request.kind == "http" and self._app_port.is_open():
+        if request.form == "main" and self._app_port.is_open():
             return self._port_unavailable("something else listens there already")
         self._child.send(
             {
                 "type": "load",
-                "kind": request.kind,
+                "kind": request.form,
                 "handler": request.handler,
                 "codePath": os.path.abspath(request.code_path),
                 "env": {**self._config.container_env, **request.env, "PORT": str(self._config.port)},
@@ -148,7 +152,7 @@ class Loading:
         )
         self._logs.start_keeping()
         self._timer = self._loop.after(request.init_timeout_ms / 1000, self._overdue)
-        if request.kind == "handler":
+        if request.form != "main":
             self._take_port()
             # The child works now: what the answer needs is brought near meanwhile.
             self._ready_reply(0)
@@ -201,7 +205,7 @@ class Loading:
     def _overdue(self) -> None:
         assert self.request is not None
         limit_ms, port = self.request.init_timeout_ms, self._config.port
-        if not self.is_app:
+        if not self.serves_itself:
             return self._fail(AgentError("InitTimeout", f"the module was not imported within {limit_ms} ms", phase="import"))
         elsewhere = ", ".join(listening_addresses(self._child.pid))
         if elsewhere:

@@ -9,13 +9,15 @@ import time
 from typing import Any, Collection
 
 from ..frames import Frame
+from .app import AppObject, start_app
 from .calls import Calls, flush_output
 from .cancellation import Cancellation
 from .channel import Channel
+from .handler import Handler
 from .identity import Identity, bind
 from .rehearsal import Untouched
-from .user_code import exit_code_of, import_handler, run_as_main
-from .user_errors import UserCodeFailed
+from .user_code import exit_code_of, import_app, import_handler, run_as_main
+from .user_errors import UserCodeFailed, describe_error
 
 
 class Child:
@@ -24,6 +26,7 @@ class Child:
         self._cancellation = cancellation
         self._kept_modules = frozenset(kept_modules)
         self._calls: Calls | None = None
+        self._served: AppObject | None = None
         self._untouched: Untouched | None = None
 
     def run(self) -> int:
@@ -31,12 +34,12 @@ class Child:
         while True:
             frame = self._channel.receive()
             if frame is None:
-                return 0
+                return self._end()
             kind = frame.head["type"]
             if kind == "call" and self._calls is not None:
                 reply, body = self._calls.call(frame)
                 self._channel.send(reply, body)
-            elif kind == "load" and frame.head["kind"] == "http":
+            elif kind == "load" and frame.head["kind"] == "main":
                 return self._serve(frame)
             elif kind == "load":
                 self._channel.send(self._load(frame))
@@ -51,8 +54,16 @@ class Child:
                 gc.freeze()
                 self._channel.send({"type": "forgotten"})
 
+    def _end(self) -> int:
+        if self._served is not None:
+            try:
+                self._served.close()
+            except Exception as error:
+                sys.stderr.write(describe_error(error)[1] + "\n")
+        return 0
+
     def _load(self, frame: Frame) -> dict[str, Any]:
-        """Loads the module of a handler."""
+        """Loads the module of a handler or of an app object."""
         process_id = os.getpid()
         try:
             return self._import(frame.head)
@@ -64,17 +75,23 @@ class Child:
             flush_output()
 
     def _import(self, load: dict[str, Any]) -> dict[str, Any]:
-        code_path = load["codePath"]
-        module_file = os.path.join(code_path, load["handler"].rpartition(".")[0].replace(".", "/") + ".py")
+        code_path, handler = load["codePath"], load["handler"]
+        is_app = load["kind"] == "app"
+        module_path = handler.partition(":")[0].removesuffix(".py") if is_app else handler.rpartition(".")[0]
+        module_file = os.path.join(code_path, module_path.replace(".", "/") + ".py")
         _bind(load, module_file, self._kept_modules)
         started = time.perf_counter()
         gc.disable()
         try:
-            handler = import_handler(load["handler"], code_path)
+            if is_app:
+                self._served = app = start_app(import_app(handler, code_path))
+                answer = app.answer
+            else:
+                answer = Handler(import_handler(handler, code_path)).answer
         finally:
             gc.enable()
         import_ms = (time.perf_counter() - started) * 1000
-        self._calls = Calls(handler, load, self._cancellation)
+        self._calls = Calls(answer, load, self._cancellation)
         return {"type": "loaded", "importMs": round(import_ms, 3)}
 
     def _serve(self, frame: Frame) -> int:
