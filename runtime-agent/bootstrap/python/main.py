@@ -23,15 +23,13 @@ def main() -> int:
         return 2
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder or ".") != FOLDER]
     import_standard_modules()
-    before_pool = set(sys.modules)
     try:
-        import_pool_modules(config.pre_import)
+        held = import_pool_modules(config.pre_import) if config.pre_import else {}
     except PreImportError as error:
         print(f"warmpool: {error}", file=sys.stderr)
         TerminationNote(config.socket_path, now_unix_ms).write("BootFailed", str(error))
         return 1
-    of_pool = {name.partition(".")[0] for name in set(sys.modules) - before_pool}
-    forked = fork_child(FOLDER, STARTUP_MODULES | of_pool, config.container_env)
+    forked = fork_child(FOLDER, STARTUP_MODULES, held, config.container_env)
     return Agent(config, forked, os.path.join(FOLDER, "rehearsal")).run()
 
 

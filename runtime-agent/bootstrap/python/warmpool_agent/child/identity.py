@@ -82,8 +82,7 @@ def import_path(standing: list[str], code_path: str, python_path: str, vendored:
 def yield_names_to_code(code_path: str, names: list[str], kept_modules: Collection[str]) -> None:
     """
     A `queue.py` in the code hides the standard one, as it does when an interpreter starts on that folder: a
-    pre-imported module of that name is forgotten. What every interpreter holds from its start, and what the pool asked
-    to pre-import, stays.
+    pre-imported module of that name is forgotten. What every interpreter holds from its start stays.
     """
     hidden = set()
     for name in names:

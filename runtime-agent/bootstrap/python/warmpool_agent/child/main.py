@@ -6,9 +6,12 @@ import gc
 import os
 import sys
 import time
+from importlib.machinery import PathFinder
 from typing import Any, Collection
 
 from ..frames import Frame
+from ..held.finder import HeldFinder
+from ..held.packages import HeldPackage
 from .app import AppObject, start_app
 from .calls import Calls, flush_output
 from .cancellation import Cancellation
@@ -21,10 +24,11 @@ from .user_errors import UserCodeFailed, describe_error
 
 
 class Child:
-    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Collection[str]):
+    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Collection[str], held: dict[str, HeldPackage]):
         self._channel = channel
         self._cancellation = cancellation
         self._kept_modules = frozenset(kept_modules)
+        self._held = held
         self._calls: Calls | None = None
         self._served: AppObject | None = None
         self._untouched: Untouched | None = None
@@ -79,7 +83,7 @@ class Child:
         is_app = load["kind"] == "app"
         module_path = handler.partition(":")[0].removesuffix(".py") if is_app else handler.rpartition(".")[0]
         module_file = os.path.join(code_path, module_path.replace(".", "/") + ".py")
-        _bind(load, module_file, self._kept_modules)
+        self._bind(load, module_file)
         started = time.perf_counter()
         gc.disable()
         try:
@@ -94,13 +98,24 @@ class Child:
         self._calls = Calls(answer, load, self._cancellation)
         return {"type": "loaded", "importMs": round(import_ms, 3)}
 
+    def _bind(self, load: dict[str, Any], main_file: str) -> None:
+        code_path = load["codePath"]
+        try:
+            bind(Identity(env=load["env"], code_path=code_path, main_file=main_file), self._kept_modules)
+        except OSError as error:
+            message = f"the code folder {code_path} cannot be used: {error}"
+            raise UserCodeFailed("UserCodeError", "import", message) from None
+        if self._held:
+            before_folders = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
+            sys.meta_path.insert(before_folders, HeldFinder(self._held, code_path))
+
     def _serve(self, frame: Frame) -> int:
         """Runs an app as the main program; it answers its own requests, so that only its end is told."""
         load = frame.head
         process_id = os.getpid()
         exit_code = 0
         try:
-            _bind(load, os.path.join(load["codePath"], load["handler"]), self._kept_modules)
+            self._bind(load, os.path.join(load["codePath"], load["handler"]))
             run_as_main(load["handler"], load["codePath"])
             told: dict[str, Any] = {"type": "ended", "exitCode": 0}
         except SystemExit as ending:
@@ -114,14 +129,6 @@ class Child:
         flush_output()
         self._channel.send(told)
         return exit_code
-
-
-def _bind(load: dict[str, Any], main_file: str, kept_modules: Collection[str]) -> None:
-    code_path = load["codePath"]
-    try:
-        bind(Identity(env=load["env"], code_path=code_path, main_file=main_file), kept_modules)
-    except OSError as error:
-        raise UserCodeFailed("UserCodeError", "import", f"the code folder {code_path} cannot be used: {error}") from None
 
 
 def _failed(failure: UserCodeFailed) -> dict[str, Any]:
