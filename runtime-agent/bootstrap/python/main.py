@@ -11,6 +11,7 @@ from warmpool_agent.agent.agent import Agent
 from warmpool_agent.agent.fork_child import fork_child
 from warmpool_agent.agent.lifecycle import now_unix_ms
 from warmpool_agent.agent.termination import TerminationNote
+from warmpool_agent.child.afresh import ARGUMENT as AFRESH, go_on_afresh
 from warmpool_agent.config import ConfigError, take_config
 from warmpool_agent.pre_import import PreImportError, import_pool_modules, import_standard_modules
 
@@ -34,6 +35,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    is_afresh = sys.argv[1:2] == [AFRESH]
+    if is_afresh:
+        sys.exit(go_on_afresh(FOLDER, STARTUP_MODULES, *map(int, sys.argv[2:4])))
     exit_code = main()
     sys.stderr.flush()
     # Nothing is left that a slow ending of the interpreter would be good for.

@@ -6,8 +6,10 @@ import gc
 import os
 import socket
 import sys
+from functools import partial
 from typing import Collection, NamedTuple
 
+from ..child.afresh import start_afresh
 from ..child.cancellation import Cancellation
 from ..child.channel import Channel
 from ..child.identity import replace_env
@@ -47,7 +49,8 @@ def fork_child(
         cancellation.install()
         replace_env(env)
         hide_agent(agent_folder)
-        sys.exit(Child(Channel(child_end), cancellation, kept_modules, held).run())
+        afresh = partial(start_afresh, agent_folder)
+        sys.exit(Child(Channel(child_end), cancellation, kept_modules, held, afresh).run())
     child_end.close()
     os.close(stdout_write)
     os.close(stderr_write)

@@ -15,6 +15,9 @@ class Channel:
         self._decoder = FrameDecoder(marshal.loads)
         self._received: deque[Frame] = deque()
 
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
     def send(self, head: dict, body: bytes = b"") -> None:
         self._connection.sendall(encode_for_agent(head, body))
 

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from importlib.machinery import PathFinder
-from typing import Any, Collection
+from typing import Any, Callable, Collection, NoReturn
 
 from ..frames import Frame
 from ..held.finder import HeldFinder
@@ -24,19 +24,30 @@ from .user_errors import UserCodeFailed, describe_error
 
 
 class Child:
-    def __init__(self, channel: Channel, cancellation: Cancellation, kept_modules: Collection[str], held: dict[str, HeldPackage]):
+    def __init__(
+        self,
+        channel: Channel,
+        cancellation: Cancellation,
+        kept_modules: Collection[str],
+        held: dict[str, HeldPackage],
+        start_afresh: Callable[[Channel, Frame], NoReturn],
+    ):
         self._channel = channel
         self._cancellation = cancellation
         self._kept_modules = frozenset(kept_modules)
         self._held = held
+        self._start_afresh = start_afresh
+        self._standing_path = list(sys.path)
         self._calls: Calls | None = None
         self._served: AppObject | None = None
         self._untouched: Untouched | None = None
 
-    def run(self) -> int:
-        self._channel.send({"type": "started"})
+    def run(self, first: Frame | None = None) -> int:
+        """With a first frame it takes the place of another child, whose start has been told."""
+        if first is None:
+            self._channel.send({"type": "started"})
         while True:
-            frame = self._channel.receive()
+            frame, first = first or self._channel.receive(), None
             if frame is None:
                 return self._end()
             kind = frame.head["type"]
@@ -70,7 +81,7 @@ class Child:
         """Loads the module of a handler or of an app object."""
         process_id = os.getpid()
         try:
-            return self._import(frame.head)
+            return self._import(frame)
         except UserCodeFailed as failure:
             return _failed(failure)
         finally:
@@ -78,12 +89,13 @@ class Child:
                 os._exit(0)
             flush_output()
 
-    def _import(self, load: dict[str, Any]) -> dict[str, Any]:
+    def _import(self, frame: Frame) -> dict[str, Any]:
+        load = frame.head
         code_path, handler = load["codePath"], load["handler"]
         is_app = load["kind"] == "app"
         module_path = handler.partition(":")[0].removesuffix(".py") if is_app else handler.rpartition(".")[0]
         module_file = os.path.join(code_path, module_path.replace(".", "/") + ".py")
-        self._bind(load, module_file)
+        self._bind(frame, module_file)
         started = time.perf_counter()
         gc.disable()
         try:
@@ -98,7 +110,8 @@ class Child:
         self._calls = Calls(answer, load, self._cancellation)
         return {"type": "loaded", "importMs": round(import_ms, 3)}
 
-    def _bind(self, load: dict[str, Any], main_file: str) -> None:
+    def _bind(self, frame: Frame, main_file: str) -> None:
+        load = frame.head
         code_path = load["codePath"]
         try:
             bind(Identity(env=load["env"], code_path=code_path, main_file=main_file), self._kept_modules)
@@ -106,8 +119,11 @@ class Child:
             message = f"the code folder {code_path} cannot be used: {error}"
             raise UserCodeFailed("UserCodeError", "import", message) from None
         if self._held:
+            finder = HeldFinder(self._held, code_path)
+            if finder.brings_other_extensions():
+                self._start_afresh(self._channel, Frame({**load, "standingPath": self._standing_path}, b""))
             before_folders = sys.meta_path.index(PathFinder) if PathFinder in sys.meta_path else len(sys.meta_path)
-            sys.meta_path.insert(before_folders, HeldFinder(self._held, code_path))
+            sys.meta_path.insert(before_folders, finder)
 
     def _serve(self, frame: Frame) -> int:
         """Runs an app as the main program; it answers its own requests, so that only its end is told."""
@@ -115,7 +131,7 @@ class Child:
         process_id = os.getpid()
         exit_code = 0
         try:
-            self._bind(load, os.path.join(load["codePath"], load["handler"]))
+            self._bind(frame, os.path.join(load["codePath"], load["handler"]))
             run_as_main(load["handler"], load["codePath"])
             told: dict[str, Any] = {"type": "ended", "exitCode": 0}
         except SystemExit as ending:

@@ -40,15 +40,12 @@ class HeldFinder:
         module = sys.modules.pop(name)
         return _spec_that_gives(module)
 
-    def own_extensions(self) -> list[str]:
-        """
-        Held packages with compiled parts that the function brings in another version: few can be loaded twice in one process.
-        """
-        return [
-            name
+    def brings_other_extensions(self) -> bool:
+        """The function has a package of its own whose compiled parts are in memory from another file already."""
+        return any(
+            package.has_extension and _find(name) is not None and self._matching_location(package) is None
             for name, package in self._held.items()
-            if package.has_extension and _find(name) is not None and self._matching_location(package) is None
-        ]
+        )
 
     def _matching_location(self, package: HeldPackage) -> str | None:
         name = package.name
