@@ -76,7 +76,14 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
   });
 
   describe('the import path', () => {
-    it.each(['vendor', 'python', 'site-packages'])('finds packages in the code folder %s', async (folder) => {
+    it.each([
+      'vendor',
+      'python',
+      'site-packages',
+      ...['.venv/', 'venv/', 'python/', ''].map(
+        (folder) => `${folder}lib/python${(runtime as PresentRuntime).version}/site-packages`,
+      ),
+    ])('finds packages in the code folder %s', async (folder) => {
       const process = await python();
       const files = {
         'index.py': 'import wheel_of_fortune\ndef handler(event, context):\n    return wheel_of_fortune.PRIZE\n',
@@ -121,6 +128,57 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
         ...(await readdir(PYTHON_FOLDER, { recursive: true })),
       ];
       expect(files.filter((file) => file.includes('__pycache__'))).toEqual([]);
+    });
+  });
+
+  describe('a module', () => {
+    it('is not the main program when it is imported for its handler, and is when it is run', async () => {
+      const guarded = `import os, socket
+STARTED = []
+def handler(event, context):
+    return [__name__, STARTED]
+if __name__ == "__main__":
+    listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+    while listener.accept()[0].recv(1) != b"x":
+        pass
+`;
+      const files = { 'server.py': guarded };
+      const imported = await python();
+      await imported.load({ handler: 'server.handler', files });
+      expect((await imported.invoke({})).text).toBe('["server",[]]');
+      const run = await python();
+      const answer = await run.load({
+        handler: 'server.py',
+        files: { 'server.py': `${guarded}\nprint("as", __name__)\n` },
+      });
+      expect(answer.status).toBe(200);
+      await run.raw(['x']).catch(() => '');
+      await until(() => run.output().includes('as __main__'), 'the program to end');
+    });
+
+    it('may start threads and set signal handlers when it is imported: both live on between the calls', async () => {
+      const process = await python();
+      const busy = `import os, signal, threading, time
+seen, ticks = [], []
+signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
+def tick():
+    while True:
+        ticks.append(1)
+        time.sleep(0.001)
+threading.Thread(target=tick, daemon=True).start()
+def handler(event, context):
+    if event.get("raise"):
+        os.kill(os.getpid(), signal.SIGUSR2)
+    return {"ticks": len(ticks), "seen": len(seen)}
+`;
+      await process.load({ handler: 'index.handler', files: { 'index.py': busy } });
+      const first = Number((await process.invoke({})).body['ticks']);
+      await process.invoke({ raise: true });
+      let last: Record<string, unknown> = {};
+      const deadline = Date.now() + 5_000;
+      while (Number(last['ticks'] ?? 0) <= first && Date.now() < deadline) last = (await process.invoke({})).body;
+      expect(Number(last['ticks'])).toBeGreaterThan(first);
+      expect(last['seen']).toBe(1);
     });
   });
 

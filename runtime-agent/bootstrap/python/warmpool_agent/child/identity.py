@@ -17,9 +17,8 @@ from importlib.machinery import (
 )
 from typing import Collection, NamedTuple
 
-# Where packed dependencies lie beside the code, in the layouts that are common; like site-packages they come after the
-# standard library.
-VENDORED_FOLDERS = ("vendor", "python", "site-packages")
+from ..held.contents import VENDORED_FOLDERS
+
 # What the interpreter's own path hook looks for in a folder; asking the hooks would try it as a zip file first.
 _LOADERS = (
     (ExtensionFileLoader, EXTENSION_SUFFIXES),
@@ -39,7 +38,9 @@ def bind(identity: Identity, kept_modules: Collection[str]) -> None:
     names = os.listdir(identity.code_path)
     replace_env(identity.env)
     os.chdir(identity.code_path)
-    vendored = [os.path.join(identity.code_path, name) for name in VENDORED_FOLDERS if name in names]
+    # Like site-packages they come after the standard library.
+    found = [name for name in VENDORED_FOLDERS if name.partition(os.sep)[0] in names]
+    vendored = [os.path.join(identity.code_path, name) for name in found]
     sys.path[:] = import_path(sys.path, identity.code_path, identity.env.get("PYTHONPATH", ""), vendored)
     sys.path_importer_cache[identity.code_path] = FileFinder(identity.code_path, *_LOADERS)
     sys.argv[:] = [identity.main_file]

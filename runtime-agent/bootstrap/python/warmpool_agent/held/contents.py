@@ -15,8 +15,15 @@ from importlib.machinery import EXTENSION_SUFFIXES, ModuleSpec
 from typing import Iterator, NamedTuple
 
 MANIFEST_NAME = ".warmpool-packages.json"
-# Where a function's packages may lie (VENDORED_FOLDERS of child/identity.py), from its code folder.
-PACKAGE_FOLDERS = (".", "vendor", "python", "site-packages")
+_SITE_PACKAGES = f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+# Where a function's packages may lie beside its code, in the layouts that are common: by hand, by `pip --target`, in a
+# virtual environment.
+VENDORED_FOLDERS = (
+    "vendor",
+    "python",
+    "site-packages",
+    *(os.path.join(folder, _SITE_PACKAGES) for folder in (".venv", "venv", "python", "")),
+)
 
 
 class Limit(NamedTuple):
@@ -76,7 +83,7 @@ def read_manifest(folder: str) -> dict[str, str]:
 
 def write_manifest(folder: str) -> None:
     packages = {}
-    for place in PACKAGE_FOLDERS:
+    for place in (".", *VENDORED_FOLDERS):
         for name in sorted(_entries(os.path.join(folder, place))):
             location = os.path.normpath(os.path.join(place, name))
             digest = digest_of(os.path.join(folder, location))
