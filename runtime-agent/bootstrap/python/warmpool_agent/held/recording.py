@@ -17,8 +17,21 @@ def top_of(name: str) -> str:
     return name.partition(".")[0]
 
 
+def _listed_standard() -> set[str]:
+    """Python 3.9 and older do not tell."""
+    folder = os.path.dirname(os.__file__)
+    names = set(sys.builtin_module_names)
+    for place in (folder, os.path.join(folder, "lib-dynload")):
+        if os.path.isdir(place):
+            names.update(map(top_of, os.listdir(place)))
+    return names
+
+
+_STANDARD = frozenset(getattr(sys, "stdlib_module_names", None) or _listed_standard())
+
+
 def is_standard(name: str) -> bool:
-    return name in sys.stdlib_module_names
+    return name in _STANDARD
 
 
 class Recording:
