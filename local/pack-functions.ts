@@ -2,6 +2,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { copyFile, cp, mkdir, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { z } from 'zod';
+import { BOOTSTRAP_FOLDER } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime, RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
 import { digestSchema } from '@warmpool/protocol/fields.ts';
 import type { Digest } from '@warmpool/protocol/fields.ts';
@@ -15,7 +16,9 @@ import { ToolError, runTool } from './packing/run-tool.ts';
 import { hashFiles, listFiles } from './packing/source-files.ts';
 
 /** Part of every cache key: to be raised when the same input is packed into other bytes. */
-const PACKING_VERSION = '1';
+const PACKING_VERSION = '2';
+
+const PACKAGE_LISTER = path.join(BOOTSTRAP_FOLDER, 'python/warmpool_agent/held/contents.py');
 
 export interface PackDeps {
   runtimes: readonly RuntimeDescription[];
@@ -117,7 +120,9 @@ function buildTree(
       await mkdir(path.dirname(path.join(tree, name)), { recursive: true });
       await copyFile(path.join(folder, name), path.join(tree, name));
     }
-    if (runtime.name === 'python') await compilePython(tree, runtime, env);
+    if (runtime.name !== 'python') return;
+    await compilePython(tree, runtime, env);
+    await listPythonPackages(tree, runtime, env);
   });
 }
 
@@ -132,6 +137,17 @@ function compilePython(tree: string, runtime: PresentRuntime, env: PackDeps['env
   return runTool({
     program: runtime.command[0] ?? 'python3',
     args: ['-m', 'compileall', '-q', '--invalidation-mode', 'unchecked-hash', '.'],
+    cwd: tree,
+    env,
+    remedy: 'install Python 3',
+  });
+}
+
+/** Digests of the packages, so that a pool that holds one of them in memory can tell at load without reading it. */
+function listPythonPackages(tree: string, runtime: PresentRuntime, env: PackDeps['env']): Promise<void> {
+  return runTool({
+    program: runtime.command[0] ?? 'python3',
+    args: ['-B', PACKAGE_LISTER, tree],
     cwd: tree,
     env,
     remedy: 'install Python 3',

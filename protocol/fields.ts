@@ -67,18 +67,22 @@ export const runtimeSchema = z.strictObject({
 export type Runtime = z.output<typeof runtimeSchema>;
 
 /**
- * `handler`: an exported function, called once per request. `http`: a module that starts its own server on `$PORT`.
+ * `handler`: an exported function, called once per request. `http`: a module that starts its own server on `$PORT`, or an app
+ * object that the runtime serves there.
  */
 export const functionKindSchema = z.enum(['handler', 'http'], { error: requiredWhenMissing });
 
-/** For kind `handler` `<module>.<export>` (`index.handler`, `src/main.run`); for kind `http` the module's file (`server.js`). */
+/**
+ * For kind `handler` `<module>.<export>` (`index.handler`, `src/main.run`); for kind `http` the module's file (`server.js`) or,
+ * where the runtime can serve one, the app object `<module>:<object>` (`app:app`).
+ */
 export const handlerSchema = z
   .string()
   .min(1)
   .max(256)
   .regex(
-    /^[A-Za-z0-9_@][A-Za-z0-9_./@-]*$/,
-    'must be a relative path inside the code, for example "index.handler" or "server.js"',
+    /^[A-Za-z0-9_@][A-Za-z0-9_./@-]*(:[A-Za-z_][A-Za-z0-9_.]*)?$/,
+    'must be a relative path inside the code, for example "index.handler", "server.js" or "app:app"',
   )
   .refine((value) => !value.split('/').includes('..'), 'must not contain ".."');
 

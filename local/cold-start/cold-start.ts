@@ -58,12 +58,13 @@ export async function coldStart(
 
 function command(fn: PackedFunction, runtime: PresentRuntime): string[] {
   const { kind, handler } = fn.function;
-  const dot = handler.lastIndexOf('.');
-  const [module, exported] = [handler.slice(0, dot), handler.slice(dot + 1)];
+  const isAppObject = kind === 'http' && handler.includes(':');
+  const end = handler.lastIndexOf(isAppObject ? ':' : '.');
+  const [module, exported] = [handler.slice(0, end), handler.slice(end + 1)];
   if (runtime.name === 'python')
     return [
       runtime.command[0] ?? 'python3',
-      path.join(HERE, 'python_handler.py'),
+      path.join(HERE, isAppObject ? 'python_app.py' : 'python_handler.py'),
       fn.treeDir,
       module.replaceAll('/', '.'),
       exported,

@@ -18,7 +18,7 @@ const hasPython = await isPythonHere();
 
 /** Of the examples that every machine can pack; the Python ones are there when Python is. */
 const NODE_EXAMPLES = ['express-app', 'node-esm', 'node-hello'];
-const PYTHON_EXAMPLES = hasPython ? ['python-hello', 'python-markdown'] : [];
+const PYTHON_EXAMPLES = hasPython ? ['python-asgi', 'python-hello', 'python-markdown', 'python-wsgi'] : [];
 
 let world: LocalWorld;
 let packed: PackedFunction[];

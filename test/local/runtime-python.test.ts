@@ -1,19 +1,21 @@
-import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
-import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
-import type { PresentRuntime, RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
+import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
 import { aWay, answersOk, pythonFixtures } from './fixtures-python/fixtures.ts';
-import { isAlive, startPython, terminationOf, until } from './fixtures-python/python-process.ts';
+import {
+  isAlive,
+  PYTHON_FOLDER,
+  pythonRuntime,
+  startPython,
+  terminationOf,
+  until,
+} from './fixtures-python/python-process.ts';
 import type { PythonProcess } from './fixtures-python/python-process.ts';
 
-const FOLDER = fileURLToPath(new URL('../../runtime-agent/bootstrap/python', import.meta.url));
-const runtime = await withoutLauncher(await describeRuntime(FOLDER));
+const runtime = await pythonRuntime();
 const missing = 'missing' in runtime ? runtime.missing : undefined;
 if (missing !== undefined) console.warn(`the Python runtime is NOT tested on this machine: ${missing}`);
 
@@ -22,14 +24,6 @@ if (missing === undefined) runtimeContract(runtime, pythonFixtures);
 const ECHO = `def handler(event, context):
     return context.http["path"] + " " + (event if isinstance(event, str) else "")
 `;
-
-/** A version manager's `python3` is a script that changes PATH on the way: what it starts is what is tested. */
-async function withoutLauncher(found: RuntimeDescription): Promise<RuntimeDescription> {
-  if ('missing' in found) return found;
-  const [program = '', ...args] = found.command;
-  const { stdout } = await promisify(execFile)(program, ['-c', 'import sys; print(sys.executable)']);
-  return { ...found, command: [stdout.trim(), ...args] };
-}
 
 describe.skipIf(missing !== undefined)('functions in Python', () => {
   const present = runtime as PresentRuntime;
@@ -82,7 +76,14 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
   });
 
   describe('the import path', () => {
-    it.each(['vendor', 'python', 'site-packages'])('finds packages in the code folder %s', async (folder) => {
+    it.each([
+      'vendor',
+      'python',
+      'site-packages',
+      ...['.venv/', 'venv/', 'python/', ''].map(
+        (folder) => `${folder}lib/python${(runtime as PresentRuntime).version}/site-packages`,
+      ),
+    ])('finds packages in the code folder %s', async (folder) => {
       const process = await python();
       const files = {
         'index.py': 'import wheel_of_fortune\ndef handler(event, context):\n    return wheel_of_fortune.PRIZE\n',
@@ -124,9 +125,60 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
       await process.invoke({});
       const files = [
         ...(await readdir(path.join(process.folder, 'code'))),
-        ...(await readdir(FOLDER, { recursive: true })),
+        ...(await readdir(PYTHON_FOLDER, { recursive: true })),
       ];
       expect(files.filter((file) => file.includes('__pycache__'))).toEqual([]);
+    });
+  });
+
+  describe('a module', () => {
+    it('is not the main program when it is imported for its handler, and is when it is run', async () => {
+      const guarded = `import os, socket
+STARTED = []
+def handler(event, context):
+    return [__name__, STARTED]
+if __name__ == "__main__":
+    listener = socket.create_server(("127.0.0.1", int(os.environ["PORT"])))
+    while listener.accept()[0].recv(1) != b"x":
+        pass
+`;
+      const files = { 'server.py': guarded };
+      const imported = await python();
+      await imported.load({ handler: 'server.handler', files });
+      expect((await imported.invoke({})).text).toBe('["server",[]]');
+      const run = await python();
+      const answer = await run.load({
+        handler: 'server.py',
+        files: { 'server.py': `${guarded}\nprint("as", __name__)\n` },
+      });
+      expect(answer.status).toBe(200);
+      await run.raw(['x']).catch(() => '');
+      await until(() => run.output().includes('as __main__'), 'the program to end');
+    });
+
+    it('may start threads and set signal handlers when it is imported: both live on between the calls', async () => {
+      const process = await python();
+      const busy = `import os, signal, threading, time
+seen, ticks = [], []
+signal.signal(signal.SIGUSR2, lambda number, frame: seen.append(number))
+def tick():
+    while True:
+        ticks.append(1)
+        time.sleep(0.001)
+threading.Thread(target=tick, daemon=True).start()
+def handler(event, context):
+    if event.get("raise"):
+        os.kill(os.getpid(), signal.SIGUSR2)
+    return {"ticks": len(ticks), "seen": len(seen)}
+`;
+      await process.load({ handler: 'index.handler', files: { 'index.py': busy } });
+      const first = Number((await process.invoke({})).body['ticks']);
+      await process.invoke({ raise: true });
+      let last: Record<string, unknown> = {};
+      const deadline = Date.now() + 5_000;
+      while (Number(last['ticks'] ?? 0) <= first && Date.now() < deadline) last = (await process.invoke({})).body;
+      expect(Number(last['ticks'])).toBeGreaterThan(first);
+      expect(last['seen']).toBe(1);
     });
   });
 

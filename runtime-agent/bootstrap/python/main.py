@@ -11,6 +11,7 @@ from warmpool_agent.agent.agent import Agent
 from warmpool_agent.agent.fork_child import fork_child
 from warmpool_agent.agent.lifecycle import now_unix_ms
 from warmpool_agent.agent.termination import TerminationNote
+from warmpool_agent.child.afresh import ARGUMENT as AFRESH, go_on_afresh
 from warmpool_agent.config import ConfigError, take_config
 from warmpool_agent.pre_import import PreImportError, import_pool_modules, import_standard_modules
 
@@ -23,19 +24,20 @@ def main() -> int:
         return 2
     sys.path[:] = [folder for folder in sys.path if os.path.abspath(folder or ".") != FOLDER]
     import_standard_modules()
-    before_pool = set(sys.modules)
     try:
-        import_pool_modules(config.pre_import)
+        held = import_pool_modules(config.pre_import) if config.pre_import else {}
     except PreImportError as error:
         print(f"warmpool: {error}", file=sys.stderr)
         TerminationNote(config.socket_path, now_unix_ms).write("BootFailed", str(error))
         return 1
-    of_pool = {name.partition(".")[0] for name in set(sys.modules) - before_pool}
-    forked = fork_child(FOLDER, STARTUP_MODULES | of_pool, config.container_env)
+    forked = fork_child(FOLDER, STARTUP_MODULES, held, config.container_env)
     return Agent(config, forked, os.path.join(FOLDER, "rehearsal")).run()
 
 
 if __name__ == "__main__":
+    is_afresh = sys.argv[1:2] == [AFRESH]
+    if is_afresh:
+        sys.exit(go_on_afresh(FOLDER, STARTUP_MODULES, *map(int, sys.argv[2:4])))
     exit_code = main()
     sys.stderr.flush()
     # Nothing is left that a slow ending of the interpreter would be good for.

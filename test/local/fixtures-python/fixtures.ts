@@ -27,4 +27,9 @@ export const pythonFixtures: RuntimeFixtures = {
 
 /** A handler of `ways.py`. */
 export const aWay = (name: string): Fixture => ({ handler: `ways.${name}`, files: { 'ways.py': source('ways.py') } });
+/** An app object of `wsgi_app.py` or `asgi_app.py`, named as a load names it. */
+export const appObject = (handler: string): Fixture => {
+  const file = `${handler.startsWith('asgi') ? 'asgi' : 'wsgi'}_app.py`;
+  return { handler, files: { [file]: source(file) } };
+};
 export { answersOk };

@@ -6,14 +6,20 @@ import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { setTimeout as pause } from 'node:timers/promises';
 import { z } from 'zod';
-import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import type { PresentRuntime, RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
 import type { Fixture } from '../../contract/runtime-agent/fixtures.ts';
 
 const BOOT_DEADLINE_MS = 20_000;
 const ANSWER_DEADLINE_MS = 20_000;
 const POLL_MS = 5;
+
+export const PYTHON_FOLDER = fileURLToPath(new URL('../../../runtime-agent/bootstrap/python', import.meta.url));
+
+export const pythonRuntime = (): Promise<RuntimeDescription> => describeRuntime(PYTHON_FOLDER);
 
 export interface Answer {
   status: number;
@@ -31,7 +37,7 @@ export interface PythonProcess {
   invoke(event: unknown, headers?: Record<string, string>): Promise<Answer>;
   post(route: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(route: string): Promise<Answer>;
-  onPort(method: string, route: string, body?: string): Promise<Answer>;
+  onPort(method: string, route: string, body?: string, headers?: Record<string, string>): Promise<Answer>;
   /** Writes the pieces to the function's port one after another and gives all that came back until the other side closed. */
   raw(pieces: string[]): Promise<string>;
   /** The texts of the lines that `/v1/logs` has for a request. */
@@ -102,7 +108,7 @@ export async function startPython(runtime: PresentRuntime, env: Record<string, s
     invoke: (event, headers) => post('/v1/invoke', event, headers),
     post,
     get: (route) => send('GET', route),
-    onPort: (method, route, body) => call({ host: '127.0.0.1', port, method, path: route }, body),
+    onPort: (method, route, body, headers) => call({ host: '127.0.0.1', port, method, path: route, headers }, body),
     raw: (pieces) => rawExchange(port, pieces),
     linesOf: async (requestId) => {
       const { body } = await send('GET', `/v1/logs?requestId=${requestId}`);
@@ -161,7 +167,7 @@ interface Target {
   port?: number;
   method: string;
   path: string;
-  headers?: Record<string, string>;
+  headers?: Record<string, string> | undefined;
 }
 
 function call(target: Target, body = ''): Promise<Answer> {

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import threading
-from typing import Iterable
+from typing import Collection
+
+from .held.packages import HeldPackage, take_out_of_sight
+from .held.recording import Recording
 
 # Parts of the standard library that functions and popular packages import.
 STANDARD_MODULES = (
@@ -32,16 +35,28 @@ def import_standard_modules() -> None:
             pass
 
 
-def import_pool_modules(names: Iterable[str]) -> None:
-    for name in names:
-        try:
-            importlib.import_module(name)
-        except BaseException as error:
-            raise PreImportError(
-                f'the module "{name}" of WARMPOOL_PRE_IMPORT cannot be imported: {type(error).__name__}: {error}'
-            ) from None
-        if threading.active_count() > 1:
-            raise PreImportError(
-                f'the module "{name}" of WARMPOOL_PRE_IMPORT starts a thread when it is imported: '
-                "threads do not survive the fork, so it must be left to the function"
-            )
+def import_pool_modules(names: Collection[str]) -> dict[str, HeldPackage]:
+    """Packages among them are held out of sight; modules of the standard library are simply there."""
+    with Recording() as recording:
+        for name in names:
+            _import_for_pool(name)
+    if recording.replaced:
+        raise PreImportError(
+            f"WARMPOOL_PRE_IMPORT ({', '.join(names)}) replaces {', '.join(recording.replaced[:5])} of the standard library "
+            "when it is imported: every function would get that, so it must be left to the function"
+        )
+    return take_out_of_sight(recording)
+
+
+def _import_for_pool(name: str) -> None:
+    try:
+        importlib.import_module(name)
+    except BaseException as error:
+        raise PreImportError(
+            f'the module "{name}" of WARMPOOL_PRE_IMPORT cannot be imported: {type(error).__name__}: {error}'
+        ) from None
+    if threading.active_count() > 1:
+        raise PreImportError(
+            f'the module "{name}" of WARMPOOL_PRE_IMPORT starts a thread when it is imported: '
+            "threads do not survive the fork, so it must be left to the function"
+        )

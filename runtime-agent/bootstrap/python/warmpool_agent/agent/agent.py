@@ -17,7 +17,6 @@ from .ending import DRAIN_SECONDS, Ending
 from .exit_cause import ExitCause
 from .fork_child import ForkedChild
 from .invocations import Invocations
-from .listener import BACKLOG
 from .lifecycle import Lifecycle, now_unix_ms
 from .load_request import LoadRequest
 from .loading import Loading
@@ -45,12 +44,14 @@ class Agent:
         self._ending = Ending(loop, lifecycle, self._note, child)
         history = RequestHistory(now_unix_ms)
         self._invocations = Invocations(loop, lifecycle, child, self._logs, self._ending, history)
-        self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending, self._serve)
+        self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending)
         status = Status(config, lifecycle, self._loading, history, child)
         self._api = ControlApi(lifecycle, self._loading, self._invocations, status, self._ring, self._ending)
         self._rehearsing = Rehearsing(child, self._logs, rehearsal_folder, config.container_env, self._open_socket)
+        self._loading.server_of = self._server_of
+        self._loading.on_served = self._on_served
         self._ending.is_idle = lambda: self._invocations.is_idle
-        self._ending.is_serving_itself = lambda: self._loading.is_app
+        self._ending.is_serving_itself = lambda: self._loading.serves_itself
         self._ending.cut_short = self._cut_short
         child.on_frame = self._on_frame
         child.on_exit = self._on_child_exit
@@ -84,8 +85,8 @@ class Agent:
             if os.path.lexists(unready_path):
                 os.unlink(unready_path)
             listener.bind(unready_path)
-            listener.listen(BACKLOG)
             server = HttpServer(self._loop, listener, self._api.on_request, body_limit_bytes, None)
+            server.start()
             self._ending.servers.append(server)
             self._lifecycle.to("standby")
             if self._config.is_rehearsed:
@@ -108,11 +109,13 @@ class Agent:
         os.write(2, f"warmpool: {message}\n".encode())
         self._ending.fail("BootFailed", message)
 
-    def _serve(self, load: LoadRequest, listener: socket.socket) -> None:
-        self._invocations.start(load)
-        server = HttpServer(
+    def _server_of(self, listener: socket.socket) -> HttpServer:
+        return HttpServer(
             self._loop, listener, self._invocations.submit, lambda _path: INVOKE_LIMIT_BYTES, FUNCTION_IDLE_SECONDS
         )
+
+    def _on_served(self, load: LoadRequest, server: HttpServer) -> None:
+        self._invocations.start(load)
         self._ending.servers.append(server)
 
     def _on_frame(self, frame: Frame) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 from typing import Callable
 
 from ..event_loop import READABLE, WRITABLE, EventLoop
-from ..frames import Frame, FrameDecoder, encode_frame
+from ..frames import READ_BYTES, Frame, FrameDecoder, encode_for_child
 from .exit_cause import ExitCause, OutOfMemoryCounter, describe_exit
-
-READ_BYTES = 256 * 1024
 
 
 class ChildProcess:
@@ -23,8 +22,9 @@ class ChildProcess:
         self.interrupts_sent = 0
         self._loop = loop
         self._channel: socket.socket | None = channel
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(json.loads)
         self._output = bytearray()
+        self._is_waiting = False
         self._out_of_memory = OutOfMemoryCounter()
         channel.setblocking(False)
         loop.watch(channel.fileno(), READABLE, self._on_ready)
@@ -34,7 +34,7 @@ class ChildProcess:
         return self.exit_cause is None
 
     def send(self, head: dict, body: bytes = b"") -> None:
-        self._output += encode_frame(head, body)
+        self._output += encode_for_child(head, body)
         self._write()
 
     def interrupt(self) -> None:
@@ -99,6 +99,8 @@ class ChildProcess:
                 return self._close_channel()
             for frame in self._decoder.feed(data):
                 self.on_frame(frame)
+            if len(data) < READ_BYTES:
+                return
 
     def _write(self) -> None:
         if self._channel is None:
@@ -111,7 +113,10 @@ class ChildProcess:
         except OSError:
             # It is dying: waitpid will say how.
             self._output.clear()
-        self._loop.change(self._channel.fileno(), READABLE | (WRITABLE if self._output else 0))
+        is_waiting = len(self._output) > 0
+        if is_waiting != self._is_waiting:
+            self._is_waiting = is_waiting
+            self._loop.change(self._channel.fileno(), READABLE | (WRITABLE if is_waiting else 0))
 
     def _close_channel(self) -> None:
         if self._channel is not None:

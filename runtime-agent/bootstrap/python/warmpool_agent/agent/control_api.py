@@ -73,6 +73,9 @@ class ControlApi:
         self._loading.submit(_read_json(request), arrived, responder)
 
     def _invoke(self, request: Request, responder: Responder) -> None:
+        loaded = self._loading.request
+        if loaded is not None and loaded.kind == "http":
+            raise AgentError("NotLoaded", f"the function is an app: its requests go to port {self._loading.port}")
         # The path of the control route is nothing of the function's.
         self._invocations.submit(request._replace(path="/"), responder)
 

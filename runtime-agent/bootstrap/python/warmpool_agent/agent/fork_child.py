@@ -6,13 +6,16 @@ import gc
 import os
 import socket
 import sys
-from typing import Iterable, NamedTuple
+from functools import partial
+from typing import Collection, NamedTuple
 
+from ..child.afresh import start_afresh
 from ..child.cancellation import Cancellation
 from ..child.channel import Channel
 from ..child.identity import replace_env
 from ..child.main import Child
 from ..child.process import die_with_agent, hide_agent, lead_own_group, reset_signals, take_streams
+from ..held.packages import HeldPackage
 
 
 class ForkedChild(NamedTuple):
@@ -22,7 +25,9 @@ class ForkedChild(NamedTuple):
     stderr_fd: int
 
 
-def fork_child(agent_folder: str, kept_modules: Iterable[str], env: dict[str, str]) -> ForkedChild:
+def fork_child(
+    agent_folder: str, kept_modules: Collection[str], held: dict[str, HeldPackage], env: dict[str, str]
+) -> ForkedChild:
     """Returns in the agent; in the child it raises SystemExit when the child's life is over."""
     agent_end, child_end = socket.socketpair()
     stdout_read, stdout_write = os.pipe()
@@ -44,7 +49,8 @@ def fork_child(agent_folder: str, kept_modules: Iterable[str], env: dict[str, st
         cancellation.install()
         replace_env(env)
         hide_agent(agent_folder)
-        sys.exit(Child(Channel(child_end), cancellation, kept_modules).run())
+        afresh = partial(start_afresh, agent_folder)
+        sys.exit(Child(Channel(child_end), cancellation, kept_modules, held, afresh).run())
     child_end.close()
     os.close(stdout_write)
     os.close(stderr_write)

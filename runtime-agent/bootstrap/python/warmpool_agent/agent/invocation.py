@@ -79,6 +79,7 @@ class Invocation:
             "http": {
                 "method": request.method,
                 "path": request.path,
+                "queryString": request.query,
                 "query": dict(parse_qsl(request.query, keep_blank_values=True)) if request.query else {},
                 "headers": request.headers,
             },

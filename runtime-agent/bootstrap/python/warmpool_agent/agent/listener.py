@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 
-BACKLOG = 128
-
 
 def bind_listener(host: str, port: int) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)

@@ -12,7 +12,7 @@ _FUNCTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,252}")
 _FUNCTION_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _RUNTIME_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _RUNTIME_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{0,31}")
-_HANDLER = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_./@-]{0,255}")
+_HANDLER = re.compile(r"(?=.{1,256}\Z)[A-Za-z0-9_@][A-Za-z0-9_./@-]*(:[A-Za-z_][A-Za-z0-9_.]*)?")
 _ENV_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,127}")
 MAX_SAFE_INTEGER = 2**53 - 1
@@ -40,6 +40,13 @@ class LoadRequest(NamedTuple):
     service: dict[str, str]
     request_timeout_ms: int
     init_timeout_ms: int
+
+    @property
+    def form(self) -> str:
+        """`handler`, `app` (an object like `app:app`, which the agent serves) or `main` (a program with its own server)."""
+        if self.kind == "handler":
+            return "handler"
+        return "app" if ":" in self.handler else "main"
 
 
 def check_load_request(body: Any) -> tuple[LoadRequest | None, list[Problem]]:
@@ -168,7 +175,7 @@ def _check_service(checker: _Checker, value: Any, field: str) -> None:
         checker.refuse(field, f"must not hold more than {MAX_SERVICE_ENTRIES} entries")
 
 
-_HANDLER_TEXT = _text(_HANDLER, 'must be a relative path inside the code, for example "index.handler" or "server.py"')
+_HANDLER_TEXT = _text(_HANDLER, 'must be a relative path inside the code, for example "index.handler", "server.py" or "app:app"')
 _LOAD_FIELDS: dict[str, Check] = {
     "claimId": _text(_DNS_LABEL, _DNS_LABEL_MESSAGE),
     "fence": _integer(0),

@@ -12,14 +12,14 @@ from ..config import Config
 from ..errors import AgentError
 from ..event_loop import EventLoop, Timer
 from ..frames import Frame
-from ..http.server import Responder
+from ..http.server import HttpServer, Responder
 from .app_port import AppPort
 from .child_process import ChildProcess
 from .ending import Ending
 from .exit_cause import ExitCause
 from .lifecycle import Lifecycle
 from .listening_ports import listening_addresses
-from .listener import BACKLOG, bind_listener
+from .listener import bind_listener
 from .load_request import LoadRequest, check_load_request
 from .log_pipes import LogPipes
 
@@ -33,7 +33,6 @@ class Loading:
         child: ChildProcess,
         logs: LogPipes,
         ending: Ending,
-        serve: Callable[[LoadRequest, socket.socket], None],
     ):
         self._config = config
         self._lifecycle = lifecycle
@@ -41,9 +40,10 @@ class Loading:
         self._child = child
         self._logs = logs
         self._ending = ending
-        # Takes requests to the handler on this listener from now on.
-        self._serve = serve
-        self._listener: socket.socket | None = None
+        # Set by the agent: the server of requests to the handler, and who is told when it takes them.
+        self.server_of: Callable[[socket.socket], HttpServer]
+        self.on_served: Callable[[LoadRequest, HttpServer], None]
+        self._server: HttpServer | None = None
         self._app_port = AppPort(loop, config.host, config.port)
         self.request: LoadRequest | None = None
         self.fence: int | None = None
@@ -54,8 +54,12 @@ class Loading:
         self._started = 0.0
 
     @property
-    def is_app(self) -> bool:
-        return self.request is not None and self.request.kind == "http"
+    def port(self) -> int:
+        return self._config.port
+
+    @property
+    def serves_itself(self) -> bool:
+        return self.request is not None and self.request.form == "main"
 
     def submit(self, body: Any, arrived: float, responder: Responder) -> None:
         request, problems = check_load_request(body)
@@ -75,7 +79,7 @@ class Loading:
     def on_frame(self, frame: Frame) -> None:
         kind = frame.head["type"]
         if self._lifecycle.state != "loading":
-            if kind == "ended" and self.is_app:
+            if kind == "ended" and self.serves_itself:
                 self._app_ended(frame.head["exitCode"])
             return
         if kind == "loaded":
@@ -132,14 +136,12 @@ class Loading:
 
     def _begin(self, request: LoadRequest) -> None:
         self._lifecycle.to("loading")
-        if request.kind == "http" and self._app_port.is_open():
+        if request.form == "main" and self._app_port.is_open():
             return self._port_unavailable("something else listens there already")
-        self._logs.start_keeping()
-        self._timer = self._loop.after(request.init_timeout_ms / 1000, self._overdue)
         self._child.send(
             {
                 "type": "load",
-                "kind": request.kind,
+                "kind": request.form,
                 "handler": request.handler,
                 "codePath": os.path.abspath(request.code_path),
                 "env": {**self._config.container_env, **request.env, "PORT": str(self._config.port)},
@@ -148,8 +150,12 @@ class Loading:
                 "service": request.service,
             }
         )
-        if request.kind == "handler":
+        self._logs.start_keeping()
+        self._timer = self._loop.after(request.init_timeout_ms / 1000, self._overdue)
+        if request.form != "main":
             self._take_port()
+            # The child works now: what the answer needs is brought near meanwhile.
+            self._ready_reply(0)
         else:
             began = time.perf_counter()
             self._app_port.wait(lambda: self._succeed((time.perf_counter() - began) * 1000))
@@ -157,7 +163,7 @@ class Loading:
     def _take_port(self) -> None:
         """While the child imports. Nobody can connect before the listener listens."""
         try:
-            self._listener = bind_listener(self._config.host, self._config.port)
+            self._server = self.server_of(bind_listener(self._config.host, self._config.port))
         except OSError as error:
             self._port_unavailable(str(error))
 
@@ -166,37 +172,40 @@ class Loading:
         self._fail(AgentError("PortUnavailable", message))
 
     def _import_done(self, import_ms: float) -> None:
-        assert self.request is not None and self._listener is not None
+        assert self.request is not None and self._server is not None
         try:
-            self._listener.listen(BACKLOG)
+            self._server.start()
         except OSError as error:
             return self._port_unavailable(str(error))
-        self._serve(self.request, self._listener)
+        self.on_served(self.request, self._server)
         self._succeed(import_ms)
 
     def _succeed(self, import_ms: float) -> None:
         assert self.request is not None
+        self._lifecycle.to("ready")
+        self._reply = self._ready_reply(import_ms)
+        for responder in self._take_waiting():
+            _send_reply(responder, self._reply)
+        # Nobody waits for what follows, and nobody can ask before it is done: the agent has one thread.
         self._stop_waiting()
         self._logs.end_request()
-        self._lifecycle.to("ready")
+
+    def _ready_reply(self, import_ms: float) -> bytes:
+        assert self.request is not None
+        total_ms = (time.perf_counter() - self._started) * 1000
         reply = {
             "state": "ready",
             "claimId": self.request.claim_id,
             "epoch": self._lifecycle.epoch,
             "port": self._config.port,
-            "timings": {
-                "importMs": round(import_ms, 3),
-                "totalMs": round((time.perf_counter() - self._started) * 1000, 3),
-            },
+            "timings": {"importMs": round(import_ms, 3), "totalMs": round(total_ms, 3)},
         }
-        self._reply = json.dumps(reply).encode()
-        for responder in self._take_waiting():
-            _send_reply(responder, self._reply)
+        return json.dumps(reply).encode()
 
     def _overdue(self) -> None:
         assert self.request is not None
         limit_ms, port = self.request.init_timeout_ms, self._config.port
-        if not self.is_app:
+        if not self.serves_itself:
             return self._fail(AgentError("InitTimeout", f"the module was not imported within {limit_ms} ms", phase="import"))
         elsewhere = ", ".join(listening_addresses(self._child.pid))
         if elsewhere:

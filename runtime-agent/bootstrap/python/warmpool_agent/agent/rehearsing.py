@@ -65,6 +65,6 @@ class Rehearsing:
             "deadlineUnixMs": 0,
             "contentType": "application/json",
             "interruptsSent": 0,
-            "http": {"method": "POST", "path": "/", "query": {}, "headers": {}},
+            "http": {"method": "POST", "path": "/", "queryString": "", "query": {}, "headers": {}},
         }
         self._child.send(head, json.dumps(event).encode())

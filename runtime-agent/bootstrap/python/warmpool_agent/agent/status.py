@@ -60,8 +60,8 @@ class Status:
         }
 
     def _idle_since_unix_ms(self) -> float | None:
-        """None for an app, whose requests the agent does not see."""
-        if self._loading.is_app or self._lifecycle.state != "ready":
+        """None for an app that serves itself, whose requests the agent does not see."""
+        if self._loading.serves_itself or self._lifecycle.state != "ready":
             return None
         return self._history.idle_since_unix_ms or self._lifecycle.since_unix_ms
 

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import marshal
 import socket
 from collections import deque
 
-from ..frames import Frame, FrameDecoder, encode_frame
-
-READ_BYTES = 256 * 1024
+from ..frames import READ_BYTES, Frame, FrameDecoder, encode_for_agent
 
 
 class Channel:
     def __init__(self, connection: socket.socket):
         self._connection = connection
-        self._decoder = FrameDecoder()
+        self._decoder = FrameDecoder(marshal.loads)
         self._received: deque[Frame] = deque()
 
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
     def send(self, head: dict, body: bytes = b"") -> None:
-        self._connection.sendall(encode_frame(head, body))
+        self._connection.sendall(encode_for_agent(head, body))
 
     def receive(self) -> Frame | None:
         """None when the agent has ended the conversation."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any, NamedTuple
+from typing import Any, Iterable, NamedTuple
 
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 # The agent frames the answer itself.
@@ -57,11 +57,13 @@ def write_result(value: Any) -> Result:
     else:
         content_type, body = _body_of(value)
         result = Result(200, [("Content-Type", content_type)], body)
-    if len(result.body) > MAX_RESULT_BYTES:
-        raise ResultIsUnsendable(
-            f"the handler's result is {len(result.body)} bytes, more than the {MAX_RESULT_BYTES} that can be sent"
-        )
+    check_size(len(result.body))
     return result
+
+
+def check_size(size_bytes: int) -> None:
+    if size_bytes > MAX_RESULT_BYTES:
+        raise ResultIsUnsendable(f"the result is {size_bytes} bytes, more than the {MAX_RESULT_BYTES} that can be sent")
 
 
 def _is_status(value: Any) -> bool:
@@ -88,15 +90,21 @@ def _headers_of(given: Any) -> list[tuple[str, str]]:
         raise ResultIsUnsendable(f"the handler's headers must be a dict, they are of type {type(given).__name__}")
     headers = []
     for name, values in given.items():
+        for value in values if isinstance(values, (list, tuple)) else (values,):
+            headers.append((name, str(value)))
+    return sendable_headers(headers)
+
+
+def sendable_headers(given: Iterable[tuple[Any, str]]) -> list[tuple[str, str]]:
+    headers = []
+    for name, value in given:
         if not isinstance(name, str) or _TOKEN.fullmatch(name) is None:
-            raise ResultIsUnsendable(f"the handler's header name {name!r} is not one of HTTP")
+            raise ResultIsUnsendable(f"the header name {name!r} is not one of HTTP")
         if name.lower() in _HEADERS_OF_THE_AGENT:
             continue
-        for value in values if isinstance(values, (list, tuple)) else (values,):
-            text = str(value)
-            if any(character in "\r\n\0" for character in text):
-                raise ResultIsUnsendable(f'the handler\'s header "{name}" holds a line break or a NUL character')
-            headers.append((name, text))
+        if any(character in "\r\n\0" for character in value):
+            raise ResultIsUnsendable(f'the header "{name}" holds a line break or a NUL character')
+        headers.append((name, value))
     return headers
 
 

@@ -29,6 +29,10 @@ def take_streams(stdout_fd: int, stderr_fd: int) -> None:
     for source, target in ((null_fd, 0), (stdout_fd, 1), (stderr_fd, 2)):
         os.dup2(source, target)
         os.close(source)
+    wrap_streams()
+
+
+def wrap_streams() -> None:
     sys.stdin = sys.__stdin__ = _text_stream(0, "r")
     sys.stdout = sys.__stdout__ = _text_stream(1, "w")
     sys.stderr = sys.__stderr__ = _text_stream(2, "w")

@@ -16,6 +16,7 @@ class Untouched:
     def __init__(self) -> None:
         self._modules = dict(sys.modules)
         self._path = list(sys.path)
+        self._finders = list(sys.meta_path)
         self._path_cache = set(sys.path_importer_cache)
         self._argv = list(sys.argv)
         self._orig_argv = list(getattr(sys, "orig_argv", []))
@@ -28,6 +29,7 @@ class Untouched:
             del sys.modules[name]
         sys.modules.update(self._modules)
         sys.path[:] = self._path
+        sys.meta_path[:] = self._finders
         for folder in [folder for folder in sys.path_importer_cache if folder not in self._path_cache]:
             del sys.path_importer_cache[folder]
         sys.argv[:] = self._argv

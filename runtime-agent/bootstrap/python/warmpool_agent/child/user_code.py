@@ -1,4 +1,4 @@
-"""Finds and runs the user's module: imported for its function, or run as the main program of an app."""
+"""Finds and runs the user's module: imported for its function or app object, or run as the main program of an app."""
 
 from __future__ import annotations
 
@@ -21,18 +21,32 @@ def import_handler(handler: str, code_path: str) -> Callable[..., Any]:
         raise UserCodeFailed(
             "HandlerNotFound", "handler", f'the handler "{handler}" names no function: it must be <module>.<function>'
         )
-    module = _import_module(handler, module_path, code_path)
-    found = getattr(module, export, None)
+    return _find_callable(_import_module(handler, module_path, code_path), export, handler, "function")
+
+
+def import_app(handler: str, code_path: str) -> Callable[..., Any]:
+    """`app:app`, or `shop.main:api.app` with attributes of attributes."""
+    module_path, _, names = handler.partition(":")
+    found: Any = _import_module(handler, module_path.removesuffix(".py"), code_path)
+    *owners, export = names.split(".")
+    for owner in owners:
+        found = getattr(found, owner, None)
+    return _find_callable(found, export, handler, "WSGI or ASGI app")
+
+
+def _find_callable(owner: Any, export: str, handler: str, wanted: str) -> Callable[..., Any]:
+    found = getattr(owner, export, None)
     if callable(found):
         return found
-    if hasattr(module, export):
-        what = f'"{export}" of the module "{module_path}" is not a function, it is of type {type(found).__name__}'
+    name = getattr(owner, "__name__", type(owner).__name__)
+    if hasattr(owner, export):
+        what = f'"{export}" of the module "{name}" is not a {wanted}, it is of type {type(found).__name__}'
     else:
-        what = f'the module "{module_path}" has no "{export}"'
+        what = f'the module "{name}" has no "{export}"'
     raise UserCodeFailed(
         "HandlerNotFound",
         "handler",
-        f'the handler "{handler}" was not found: {what}; its functions are: {_functions_of(module)}',
+        f'the handler "{handler}" was not found: {what}; its functions are: {_functions_of(owner)}',
     )
 
 
@@ -98,8 +112,9 @@ def _import_failed(error: BaseException) -> UserCodeFailed:
     return UserCodeFailed("UserCodeError", "import", message, stack)
 
 
-def _functions_of(module: ModuleType) -> str:
-    names = [name for name, value in vars(module).items() if callable(value) and not name.startswith("_")]
+def _functions_of(owner: Any) -> str:
+    values = getattr(owner, "__dict__", {})
+    names = [name for name, value in values.items() if callable(value) and not name.startswith("_")]
     return _listed(names)
 
 

@@ -8,10 +8,13 @@ from typing import Callable, Iterable
 
 from ..errors import REASON_PHRASES, AgentError
 from ..event_loop import READABLE, WRITABLE, EventLoop, Timer
+from ..frames import READ_BYTES
 from .parser import Request, RequestParser
 
 MAX_CONNECTIONS = 256
-READ_BYTES = 256 * 1024
+BACKLOG = 128
+# What a client may send ahead while its request is answered.
+MAX_AHEAD_BYTES = 256 * 1024
 # A client that began a request must finish sending it within this.
 REQUEST_TIMEOUT_SECONDS = 30.0
 # After a refusal the rest of a body is read and dropped this long, so that the client gets to read the answer.
@@ -55,6 +58,7 @@ class HttpServer:
         body_limit_bytes: Callable[[str], int],
         idle_seconds: float | None,
     ):
+        """Takes nobody before `start`: a listener that does not listen yet cannot be watched."""
         self.loop = loop
         self.on_request = on_request
         self.body_limit_bytes = body_limit_bytes
@@ -63,7 +67,10 @@ class HttpServer:
         self._listener = listener
         self._connections: set[_Connection] = set()
         listener.setblocking(False)
-        loop.watch(listener.fileno(), READABLE, self._accept)
+
+    def start(self) -> None:
+        self._listener.listen(BACKLOG)
+        self.loop.watch(self._listener.fileno(), READABLE, self._accept)
 
     @property
     def is_flushed(self) -> bool:
@@ -122,6 +129,7 @@ class _Connection:
         self._is_proceeding = False
         self._is_ended_by_client = False
         self._timer: Timer | None = None
+        self._events = READABLE
         server.loop.watch(self._fd, READABLE, self._on_ready)
         self._restart_timer()
 
@@ -176,9 +184,11 @@ class _Connection:
             self._parser.feed(data)
             if self._responder is not None:
                 return self._rewatch()
-            if not was_within_request:
-                self._restart_timer(REQUEST_TIMEOUT_SECONDS)
             self._proceed()
+            # Most requests come in one piece and need no clock.
+            is_waiting = self._responder is None and not self._is_lingering and self._parser.is_within_request
+            if is_waiting and not was_within_request:
+                self._restart_timer(REQUEST_TIMEOUT_SECONDS)
 
     def _proceed(self) -> None:
         """One request is handed on at a time; what a client sends ahead waits in the parser."""
@@ -220,9 +230,12 @@ class _Connection:
 
     def _rewatch(self) -> None:
         if self._fd >= 0:
-            is_ahead = self._responder is not None and self._parser.buffered_bytes >= READ_BYTES
+            is_ahead = self._responder is not None and self._parser.buffered_bytes >= MAX_AHEAD_BYTES
             reads = 0 if self._is_ended_by_client or is_ahead else READABLE
-            self._server.loop.change(self._fd, reads | (WRITABLE if self._output else 0))
+            events = reads | (WRITABLE if self._output else 0)
+            if events != self._events:
+                self._events = events
+                self._server.loop.change(self._fd, events)
 
     def _restart_timer(self, seconds: float | None = None) -> None:
         self._cancel_timer()

@@ -1,0 +1,23 @@
+"""A function of the user, plain or async, called with event and context."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, Callable
+
+from ..frames import Frame
+from .async_loop import AsyncLoop
+from .context import Context
+from .payload import Result, read_event, write_result
+
+
+class Handler:
+    def __init__(self, function: Callable[..., Any]):
+        self._function = function
+        self._loop = AsyncLoop()
+
+    def answer(self, frame: Frame, context: Context) -> Result:
+        value = self._function(read_event(frame.head["contentType"], frame.body), context)
+        if inspect.isawaitable(value):
+            value = self._loop.run(value)
+        return write_result(value)
