@@ -54,10 +54,11 @@ export function parseLoadRequest(body) {
     }
     checkEnv(checks, request['env']);
     checkService(checks, request['service']);
-    const limits = checks.object('limits', request['limits'], ['requestTimeoutMs', 'initTimeoutMs']);
+    const limits = checks.object('limits', request['limits'], ['requestTimeoutMs', 'initTimeoutMs', 'concurrency']);
     if (limits !== undefined) {
       checks.whole('limits.requestTimeoutMs', limits['requestTimeoutMs'], 1);
       checks.whole('limits.initTimeoutMs', limits['initTimeoutMs'], 1);
+      if (limits['concurrency'] !== undefined) checks.whole('limits.concurrency', limits['concurrency'], 1, 1000);
     }
   }
   refuseProblems(checks, 'load');

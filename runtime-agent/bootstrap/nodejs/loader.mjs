@@ -153,8 +153,10 @@ export class Loader {
   /** @param {LoadRequest} request @param {number} importMs @param {number} totalMs @returns {LoadReply} */
   #reply(request, importMs, totalMs) {
     const { config, lifecycle } = this.#deps;
-    const { claimId } = request;
-    return { state: 'ready', claimId, epoch: lifecycle.epoch, port: config.port, timings: { importMs, totalMs } };
+    const { claimId, limits } = request;
+    const concurrency = limits.concurrency ?? 1;
+    const timings = { importMs, totalMs };
+    return { state: 'ready', claimId, epoch: lifecycle.epoch, port: config.port, concurrency, timings };
   }
 
   /** @param {LoadRequest} request */
@@ -193,8 +195,9 @@ export class Loader {
 }
 
 /** Node's timers count in 31 bits and fire at once beyond. @param {LoadRequest['limits']} limits */
-function withinTimers({ requestTimeoutMs, initTimeoutMs }) {
+function withinTimers({ requestTimeoutMs, initTimeoutMs, ...others }) {
   return {
+    ...others,
     requestTimeoutMs: Math.min(requestTimeoutMs, LONGEST_TIMER_MS),
     initTimeoutMs: Math.min(initTimeoutMs, LONGEST_TIMER_MS),
   };

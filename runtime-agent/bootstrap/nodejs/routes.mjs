@@ -1,4 +1,5 @@
 import { readJson, sendError, sendJson } from './answers.mjs';
+import { CONTRACT_VERSION } from './contract-version.mjs';
 import { AgentError } from './errors.mjs';
 import { parseKillRequest, parseLoadRequest } from './load-request.mjs';
 
@@ -73,7 +74,7 @@ export class Routes {
   #health(response, query) {
     const { state, epoch } = this.#deps.lifecycle;
     const isReady = state === 'standby' || state === 'ready' || state === 'busy';
-    sendJson(response, query.get('probe') === 'ready' && !isReady ? 503 : 200, { state, epoch });
+    sendJson(response, query.get('probe') === 'ready' && !isReady ? 503 : 200, { contract: CONTRACT_VERSION, state, epoch });
   }
 
   /** @param {ServerResponse} response @param {URLSearchParams} query */
@@ -90,6 +91,7 @@ export class Routes {
     }
     /** @type {StatusReply} */
     const status = {
+      contract: CONTRACT_VERSION,
       state: lifecycle.state,
       epoch: lifecycle.epoch,
       seq: lifecycle.seq,

@@ -1,6 +1,7 @@
 import { readSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
+import { CONTRACT_VERSION } from './contract-version.mjs';
 import { writeTermination } from './termination.mjs';
 
 /**
@@ -62,7 +63,7 @@ function answer(socket, head, body) {
   const [, method = '', target = ''] = /^(\S+) (\S+)/.exec(head) ?? [];
   const path = target.split('?', 1)[0];
   if (path === '/v1/health' && method === 'GET') {
-    return send(socket, '200 OK', { state: STATES[Atomics.load(state, 0)], epoch });
+    return send(socket, '200 OK', { contract: CONTRACT_VERSION, state: STATES[Atomics.load(state, 0)], epoch });
   }
   if (path === '/v1/kill' && method === 'POST') {
     const requestId = fieldOf(body, 'requestId');
