@@ -58,7 +58,13 @@ function sent(address: Address, outgoing: Outgoing): Promise<Answer> {
   const contentType = body === undefined || isRaw ? {} : { 'content-type': 'application/json' };
   const length = payload === undefined ? {} : { 'content-length': Buffer.byteLength(payload) };
   return new Promise((resolve, reject) => {
-    const options = { ...address, agent: connection ?? false, method, path, headers: { ...contentType, ...length, ...headers } };
+    const options = {
+      ...address,
+      agent: connection ?? false,
+      method,
+      path,
+      headers: { ...contentType, ...length, ...headers },
+    };
     const request = http.request(options, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => {
@@ -82,7 +88,12 @@ function sent(address: Address, outgoing: Outgoing): Promise<Answer> {
 const RAW_TIMEOUT_MS = 5_000;
 
 /** Writes bytes as they are and gives all that came until the other side closed, or until nothing came for some time. */
-export function rawExchange(address: Address, pieces: string[], trail: Trail, options = { quietMs: 400 }): Promise<string> {
+export function rawExchange(
+  address: Address,
+  pieces: string[],
+  trail: Trail,
+  options = { quietMs: 400 },
+): Promise<string> {
   trail.note(`> (bytes) ${shown(pieces.join(''))}`);
   return new Promise((resolve, reject) => {
     const socket = net.connect('socketPath' in address ? { path: address.socketPath } : address);
@@ -112,7 +123,11 @@ export function rawExchange(address: Address, pieces: string[], trail: Trail, op
 function shown(body: unknown): string {
   if (body === undefined) return '';
   const text =
-    body instanceof Uint8Array ? Buffer.from(body).toString('utf8') : typeof body === 'string' ? body : JSON.stringify(body);
+    body instanceof Uint8Array
+      ? Buffer.from(body).toString('utf8')
+      : typeof body === 'string'
+        ? body
+        : JSON.stringify(body);
   return text.length > BODY_SHOWN_CHARACTERS
     ? `${text.slice(0, BODY_SHOWN_CHARACTERS)}… (${text.length} characters)`
     : text;

@@ -68,7 +68,9 @@ function isLike(came: unknown, expected: unknown): boolean {
   if (isCondition(expected)) return expected.holds(came);
   if (Array.isArray(expected)) {
     return (
-      Array.isArray(came) && came.length === expected.length && expected.every((each, index) => isLike(came[index], each))
+      Array.isArray(came) &&
+      came.length === expected.length &&
+      expected.every((each, index) => isLike(came[index], each))
     );
   }
   if (typeof expected !== 'object' || expected === null) return Object.is(came, expected);

@@ -98,7 +98,8 @@ export class Lane {
 
   async #start(settings?: StartSettings): Promise<Instance> {
     const instance = await this.#target.start(settings);
-    if (instance === undefined) throw new NoProcessLeft('needs another standby process: name one more --socket or --url');
+    if (instance === undefined)
+      throw new NoProcessLeft('needs another standby process: name one more --socket or --url');
     return instance;
   }
 
@@ -112,7 +113,11 @@ export class Lane {
 async function loadActs(instance: Instance, changes?: Record<string, unknown>): Promise<void> {
   const answer = await instance.load('acts', changes);
   if (answer.status !== 200) {
-    throw new BrokenRule('the load that the case begins with', 'status 200', `${answer.status} ${answer.bytes.toString()}`);
+    throw new BrokenRule(
+      'the load that the case begins with',
+      'status 200',
+      `${answer.status} ${answer.bytes.toString()}`,
+    );
   }
 }
 

@@ -36,7 +36,11 @@ export function textReport(of: string, judged: JudgedCase[]): string {
   return [...failures, ...whyNotRun(judged), `${of}: ${passed} passed, ${failed} failed, ${notRun} not run`].join('\n');
 }
 
-function failureInWords(rule: string, title: string, result: Extract<JudgedCase['result'], { outcome: 'failed' }>): string {
+function failureInWords(
+  rule: string,
+  title: string,
+  result: Extract<JudgedCase['result'], { outcome: 'failed' }>,
+): string {
   const { looksAt, expected, came, exchanges } = result;
   const hidden = exchanges.length - EXCHANGES_SHOWN;
   return [

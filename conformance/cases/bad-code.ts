@@ -65,7 +65,10 @@ export const BAD_CODE_CASES: ConformanceCase[] = [
     run: async (tools) => {
       const startedAt = performance.now();
       const { answer } = await loadOf(tools, 'waitsOnImport', SHORT);
-      expectLike('the answer', answer, { status: 504, body: { code: 'InitTimeout', phase: 'import', message: /400 ms/ } });
+      expectLike('the answer', answer, {
+        status: 504,
+        body: { code: 'InitTimeout', phase: 'import', message: /400 ms/ },
+      });
       expectLike('how long it took, in ms', performance.now() - startedAt, atMost(10_000));
     },
   },
@@ -170,5 +173,8 @@ async function loadOf(
   return { answer: await runtime.load(name, changes), runtime };
 }
 
-const userCodeError = (message: unknown) => ({ status: 422, body: { code: 'UserCodeError', phase: 'import', message } });
+const userCodeError = (message: unknown) => ({
+  status: 422,
+  body: { code: 'UserCodeError', phase: 'import', message },
+});
 const notFound = (message: unknown) => ({ status: 422, body: { code: 'HandlerNotFound', message } });

@@ -41,7 +41,11 @@ export const HTTP_CASES: ConformanceCase[] = [
       for (const { status, body } of answers) {
         const parsed = errorBodySchema.safeParse(body);
         if (!parsed.success) {
-          throw new BrokenRule('the body of an error', 'one of the Error schema', `${inWords(body)}: ${parsed.error.message}`);
+          throw new BrokenRule(
+            'the body of an error',
+            'one of the Error schema',
+            `${inWords(body)}: ${parsed.error.message}`,
+          );
         }
         expectLike('the error', { status, ...parsed.data }, { statusCode: status, error: /./, message: /.{8}/ });
       }
@@ -53,7 +57,9 @@ export const HTTP_CASES: ConformanceCase[] = [
     begins: 'standby',
     run: async ({ runtime }) => {
       for (const route of ['/v1/health', '/v1/status', '/v1/logs', '/v1/nowhere']) {
-        expectLike(`the answer to ${route}`, await runtime.get(route), { headers: { 'content-type': /^application\/json/ } });
+        expectLike(`the answer to ${route}`, await runtime.get(route), {
+          headers: { 'content-type': /^application\/json/ },
+        });
       }
     },
   },
@@ -142,7 +148,11 @@ export const HTTP_CASES: ConformanceCase[] = [
         'POST /v1/kill HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
         `${chunks}0\r\n\r\n`,
       );
-      expectLike('the answer to a kill of an unknown request in chunks', received, /^HTTP\/1\.1 404 [\s\S]*RequestUnknown/);
+      expectLike(
+        'the answer to a kill of an unknown request in chunks',
+        received,
+        /^HTTP\/1\.1 404 [\s\S]*RequestUnknown/,
+      );
     },
   },
   {
@@ -169,7 +179,8 @@ function hangUpInBody(runtime: Instance): Promise<void> {
     const socket = net.connect('socketPath' in control ? { path: control.socketPath } : control);
     socket.once('error', reject);
     socket.once('connect', () => {
-      const head = 'POST /v1/load HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"claim';
+      const head =
+        'POST /v1/load HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{"claim';
       socket.write(head, () => {
         socket.destroy();
         resolve();

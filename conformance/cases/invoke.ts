@@ -246,7 +246,11 @@ export const INVOKE_CASES: ConformanceCase[] = [
     title: 'answers a result that cannot be sent with 502, and goes on',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      for (const reply of [{ statusCode: 99 }, { statusCode: 700 }, { statusCode: 200, headers: { 'bad name': 'x' } }]) {
+      for (const reply of [
+        { statusCode: 99 },
+        { statusCode: 700 },
+        { statusCode: 200, headers: { 'bad name': 'x' } },
+      ]) {
         const answer = await runtime.invoke({ act: 'respond', reply });
         expectLike(`the answer to ${JSON.stringify(reply)}`, answer, { status: 502, body: { code: 'UserError' } });
       }
@@ -299,7 +303,12 @@ export const INVOKE_CASES: ConformanceCase[] = [
       const answer = await runtime.invoke({ act: 'throw', message: 'out of stock' });
       expectLike('the answer', answer, {
         status: 502,
-        body: { code: 'UserError', phase: 'invoke', message: /out of stock/, stack: not(/bootstrap\/|warmpool[_-]agent/) },
+        body: {
+          code: 'UserError',
+          phase: 'invoke',
+          message: /out of stock/,
+          stack: not(/bootstrap\/|warmpool[_-]agent/),
+        },
       });
       await expectGoesOn(runtime);
     },

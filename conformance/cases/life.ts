@@ -38,7 +38,11 @@ export const LIFE_CASES: ConformanceCase[] = [
     run: async ({ start }) => {
       const runtime = await start({ env: { WARMPOOL_PORT: 'eighty' }, returnsEarly: true });
       await runtime.expectEnd(2);
-      await runtime.until('a sentence that names WARMPOOL_PORT', () => output(runtime).includes('WARMPOOL_PORT'), 2_000);
+      await runtime.until(
+        'a sentence that names WARMPOOL_PORT',
+        () => output(runtime).includes('WARMPOOL_PORT'),
+        2_000,
+      );
     },
   },
   {

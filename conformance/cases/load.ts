@@ -223,7 +223,10 @@ export const LOAD_CASES: ConformanceCase[] = [
       await runtime.load('acts', { claimId: 'another', runtime: { name, version: 'other' } });
       await runtime.load('acts', { claimId: 'another', code: { path: '/no/such/folder', digest: DIGEST } });
       expectLike('the state', (await runtime.status())['state'], 'standby');
-      expectLike('the answer to a good load', await runtime.load('acts'), { status: 200, body: { claimId: 'claim-1' } });
+      expectLike('the answer to a good load', await runtime.load('acts'), {
+        status: 200,
+        body: { claimId: 'claim-1' },
+      });
     },
   },
   {
@@ -285,4 +288,5 @@ async function race(runtime: Instance): Promise<{ winners: Answer[]; losers: Ans
   };
 }
 
-const sameBody = (one: Answer, other: Answer | undefined): boolean => other !== undefined && one.bytes.equals(other.bytes);
+const sameBody = (one: Answer, other: Answer | undefined): boolean =>
+  other !== undefined && one.bytes.equals(other.bytes);

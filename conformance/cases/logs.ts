@@ -18,10 +18,13 @@ export const LOG_CASES: ConformanceCase[] = [
     begins: 'fresh',
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
-      for (const id of ['one', 'two']) await runtime.invoke({ act: 'log', text: `says ${id} ž` }, { 'x-request-id': id });
+      for (const id of ['one', 'two'])
+        await runtime.invoke({ act: 'log', text: `says ${id} ž` }, { 'x-request-id': id });
       const { body } = await runtime.get('/v1/logs');
       expectSchema('the logs', logsReplySchema, body);
-      const lines = (body as { lines: Line[] }).lines.map(({ stream, requestId, text }) => `${stream} ${requestId}: ${text}`);
+      const lines = (body as { lines: Line[] }).lines.map(
+        ({ stream, requestId, text }) => `${stream} ${requestId}: ${text}`,
+      );
       const of = (stream: string): string[] => lines.filter((line) => line.startsWith(stream));
       expectLike('stdout', of('stdout'), ['stdout one: says one ž', 'stdout two: says two ž']);
       expectLike('stderr', of('stderr'), ['stderr one: error: says one ž', 'stderr two: error: says two ž']);
@@ -89,7 +92,11 @@ export const LOG_CASES: ConformanceCase[] = [
       const { body } = await runtime.get('/v1/logs');
       const { lines, truncated } = body as { lines: Line[]; truncated: boolean };
       expectLike('the first line', lines[0]?.text, not('the oldest'));
-      expectLike('the length of all lines', lines.reduce((sum, { text }) => sum + text.length, 0), atMost(40_000));
+      expectLike(
+        'the length of all lines',
+        lines.reduce((sum, { text }) => sum + text.length, 0),
+        atMost(40_000),
+      );
       expectLike('truncated', truncated, true);
     },
   },
@@ -146,7 +153,9 @@ export const LOG_CASES: ConformanceCase[] = [
     title: 'survives bytes that are no text, and keeps its answers JSON',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      expectLike('the answer', await runtime.invoke({ act: 'rubbish' }, { 'x-request-id': 'rubbish' }), { status: 204 });
+      expectLike('the answer', await runtime.invoke({ act: 'rubbish' }, { 'x-request-id': 'rubbish' }), {
+        status: 204,
+      });
       const { status, body } = await runtime.get('/v1/logs?requestId=rubbish');
       expectLike('the status of the logs', status, 200);
       expectSchema('the logs', logsReplySchema, body);
@@ -159,7 +168,9 @@ export const LOG_CASES: ConformanceCase[] = [
     begins: 'fresh',
     offer: 'concurrency',
     run: async ({ startLoaded }) => {
-      const runtime = await startLoaded({ limits: { requestTimeoutMs: 10_000, initTimeoutMs: 10_000, concurrency: 5 } });
+      const runtime = await startLoaded({
+        limits: { requestTimeoutMs: 10_000, initTimeoutMs: 10_000, concurrency: 5 },
+      });
       const ids = ['a', 'b', 'c', 'd', 'e'];
       await Promise.all(
         ids.map((id) => runtime.invoke({ act: 'logTwice', text: id, ms: 100 }, { 'x-request-id': id })),

@@ -12,7 +12,11 @@ export const REQUEST_CASES: ConformanceCase[] = [
     begins: 'loaded',
     run: async ({ runtime }) => {
       const answers = await Promise.all(Array.from({ length: 4 }, () => runtime.invoke({ act: 'overlap', ms: 40 })));
-      expectLike('the answers', answers, Array.from({ length: 4 }, () => ({ status: 200, body: { most: 1 } })));
+      expectLike(
+        'the answers',
+        answers,
+        Array.from({ length: 4 }, () => ({ status: 200, body: { most: 1 } })),
+      );
     },
   },
   {
@@ -46,7 +50,11 @@ export const REQUEST_CASES: ConformanceCase[] = [
       expectLike('the answer to one more', refused, { status: 429, body: { code: 'QueueFull' } });
       expectLike('Retry-After', Number(refused.headers['retry-after']), atLeast(1));
       const statuses = [...new Set((await Promise.all([running, ...waiting])).map(({ status }) => status))];
-      expectLike('the statuses of those that waited', statuses.sort(), [200, 204]);
+      expectLike(
+        'the statuses of those that waited',
+        statuses.sort((one, other) => one - other),
+        [200, 204],
+      );
     },
   },
   {
@@ -81,7 +89,9 @@ export const REQUEST_CASES: ConformanceCase[] = [
     begins: 'fresh',
     offer: 'concurrency',
     run: async ({ startLoaded }) => {
-      const runtime = await startLoaded({ limits: { requestTimeoutMs: 10_000, initTimeoutMs: 10_000, concurrency: 3 } });
+      const runtime = await startLoaded({
+        limits: { requestTimeoutMs: 10_000, initTimeoutMs: 10_000, concurrency: 3 },
+      });
       const answers = await Promise.all(Array.from({ length: 7 }, () => runtime.invoke({ act: 'overlap', ms: 150 })));
       const most = Math.max(...answers.map(({ body }) => (body as { most: number }).most));
       expectLike('the most that ran at once', most, 3);

@@ -158,7 +158,9 @@ export const STATUS_CASES: ConformanceCase[] = [
       await runtime.invoke({ act: 'nothing' }, { 'x-request-id': 'asked-for' });
       await runtime.invoke({ act: 'nothing' }, { 'x-request-id': 'another' });
       const { body } = await runtime.get('/v1/status?requestId=asked-for');
-      expectLike('the status', body, { requests: [{ id: 'asked-for', state: 'succeeded', endedAtUnixMs: atLeast(1) }] });
+      expectLike('the status', body, {
+        requests: [{ id: 'asked-for', state: 'succeeded', endedAtUnixMs: atLeast(1) }],
+      });
     },
   },
   {
@@ -206,7 +208,10 @@ export const STATUS_CASES: ConformanceCase[] = [
       const runtime = await start();
       expectLike('the probe in standby', await runtime.get('/v1/health?probe=ready'), { status: 200 });
       await runtime.load('acts');
-      expectLike('the probe in ready', await runtime.get('/v1/health?probe=ready'), { status: 200, body: { state: 'ready' } });
+      expectLike('the probe in ready', await runtime.get('/v1/health?probe=ready'), {
+        status: 200,
+        body: { state: 'ready' },
+      });
     },
   },
 ];
@@ -218,6 +223,8 @@ async function seqOf(runtime: { status(): Promise<Record<string, unknown>> }): P
 export function expectSchema(what: string, schema: z.ZodType, body: unknown): void {
   const parsed = schema.safeParse(body);
   if (parsed.success) return;
-  const problems = parsed.error.issues.map(({ path, message }) => `${path.join('.') || '(body)'}: ${message}`).join('; ');
+  const problems = parsed.error.issues
+    .map(({ path, message }) => `${path.join('.') || '(body)'}: ${message}`)
+    .join('; ');
   throw new BrokenRule(what, 'a body of its schema', `${problems} in ${inWords(body)}`);
 }

@@ -67,7 +67,8 @@ export class ProcessTarget implements Target {
     if (returnsEarly) return instance;
     try {
       await instance.until('the socket to appear', () => existsSync(socketPath) || child.hasEnded(), BOOT_TIMEOUT_MS);
-      if (!existsSync(socketPath)) throw new Error(`the process ended before it was standby; it wrote:\n${child.handle.output()}`);
+      if (!existsSync(socketPath))
+        throw new Error(`the process ended before it was standby; it wrote:\n${child.handle.output()}`);
     } catch (error) {
       await instance.dispose();
       throw error;

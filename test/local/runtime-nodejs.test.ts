@@ -5,14 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { StartedRuntime } from '../contract/runtime-agent/started-runtime.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
 
 const folder = fileURLToPath(new URL('../../runtime-agent/bootstrap/nodejs', import.meta.url));
 const runtime = (await describeRuntime(folder)) as PresentRuntime;
 
-runtimeContract(runtime, nodejsFixtures);
+runtimeContract(runtime);
 
 describe('the nodejs runtime, besides the contract', () => {
   const started: StartedRuntime[] = [];

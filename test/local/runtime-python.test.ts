@@ -7,8 +7,9 @@ import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime, RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
+import { pythonFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
-import { aWay, answersOk, pythonFixtures } from './fixtures-python/fixtures.ts';
+import { aWay, answersOk } from './fixtures-python/fixtures.ts';
 import { isAlive, startPython, terminationOf, until } from './fixtures-python/python-process.ts';
 import type { PythonProcess } from './fixtures-python/python-process.ts';
 
@@ -17,7 +18,7 @@ const runtime = await withoutLauncher(await describeRuntime(FOLDER));
 const missing = 'missing' in runtime ? runtime.missing : undefined;
 if (missing !== undefined) console.warn(`the Python runtime is NOT tested on this machine: ${missing}`);
 
-if (missing === undefined) runtimeContract(runtime, pythonFixtures);
+if (missing === undefined) runtimeContract(runtime as PresentRuntime);
 
 const ECHO = `def handler(event, context):
     return context.http["path"] + " " + (event if isinstance(event, str) else "")
