@@ -1,3 +1,4 @@
+import type { ConformanceCase } from './conformance-case.ts';
 import type { JudgedCase } from './run-cases.ts';
 
 export const CONTRACT_PAGE = 'docs/runtime-contract.md';
@@ -5,6 +6,10 @@ const EXCHANGES_SHOWN = 12;
 
 /** Where the rule stands: the anchor has its name. */
 export const linkOf = (rule: string): string => `${CONTRACT_PAGE}#${rule.toLowerCase()}`;
+
+/** The rule as it stands in the page, to be linked to. */
+export const ruleLine = ({ rule, title, offer }: ConformanceCase): string =>
+  `- <a id="${rule.toLowerCase()}"></a>**${rule}** ${title}${offer === undefined ? '' : ` (where ${offer} is offered)`}`;
 
 export interface Counts {
   passed: number;

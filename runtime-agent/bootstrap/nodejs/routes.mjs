@@ -74,7 +74,11 @@ export class Routes {
   #health(response, query) {
     const { state, epoch } = this.#deps.lifecycle;
     const isReady = state === 'standby' || state === 'ready' || state === 'busy';
-    sendJson(response, query.get('probe') === 'ready' && !isReady ? 503 : 200, { contract: CONTRACT_VERSION, state, epoch });
+    sendJson(response, query.get('probe') === 'ready' && !isReady ? 503 : 200, {
+      contract: CONTRACT_VERSION,
+      state,
+      epoch,
+    });
   }
 
   /** @param {ServerResponse} response @param {URLSearchParams} query */
