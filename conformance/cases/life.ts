@@ -98,7 +98,7 @@ export const LIFE_CASES: ConformanceCase[] = [
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
       const running = runtime.invoke({ act: 'wait', ms: 500 });
-      await runtime.untilState('busy');
+      await runtime.untilInFlight(1);
       const waiting = runtime.invoke({ act: 'wait', ms: 10 });
       await runtime.untilInFlight(2);
       runtime.facts.process?.signal('SIGTERM');
@@ -115,7 +115,7 @@ export const LIFE_CASES: ConformanceCase[] = [
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
       const running = runtime.invoke({ act: 'wait', ms: 700 });
-      await runtime.untilState('busy');
+      await runtime.untilInFlight(1);
       runtime.facts.process?.signal('SIGTERM');
       await runtime.untilState('draining');
       expectLike('the answer to a new request', await runtime.invoke({ act: 'nothing' }), {
@@ -133,7 +133,7 @@ export const LIFE_CASES: ConformanceCase[] = [
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
       runtime.invoke({ act: 'stubborn', ms: 60_000 }).catch(() => {});
-      await runtime.untilState('busy');
+      await runtime.untilInFlight(1);
       runtime.facts.process?.signal('SIGTERM');
       await runtime.untilState('draining');
       const startedAt = performance.now();

@@ -153,9 +153,8 @@ export const LOG_CASES: ConformanceCase[] = [
     title: 'survives bytes that are no text, and keeps its answers JSON',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      expectLike('the answer', await runtime.invoke({ act: 'rubbish' }, { 'x-request-id': 'rubbish' }), {
-        status: 204,
-      });
+      const answer = await runtime.invoke({ act: 'rubbish' }, { 'x-request-id': 'rubbish' });
+      expectLike('the status', answer.status, atMost(204));
       const { status, body } = await runtime.get('/v1/logs?requestId=rubbish');
       expectLike('the status of the logs', status, 200);
       expectSchema('the logs', logsReplySchema, body);

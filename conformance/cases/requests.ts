@@ -49,12 +49,8 @@ export const REQUEST_CASES: ConformanceCase[] = [
       const refused = await runtime.invoke({ act: 'nothing' });
       expectLike('the answer to one more', refused, { status: 429, body: { code: 'QueueFull' } });
       expectLike('Retry-After', Number(refused.headers['retry-after']), atLeast(1));
-      const statuses = [...new Set((await Promise.all([running, ...waiting])).map(({ status }) => status))];
-      expectLike(
-        'the statuses of those that waited',
-        statuses.sort((one, other) => one - other),
-        [200, 204],
-      );
+      const statuses = (await Promise.all([running, ...waiting])).map(({ status }) => status);
+      expectLike('the highest status of those that waited', Math.max(...statuses), atMost(204));
     },
   },
   {

@@ -63,5 +63,5 @@ exports.run = (event, context) => {
   if (typeof event !== 'object' || event === null || Array.isArray(event) || event instanceof Uint8Array) {
     return { type: kindsOf(event), length: event?.length ?? 0 };
   }
-  return actions[event.act](event, context);
+  return actions[event.act ?? 'echo'](event, context);
 };
