@@ -24,6 +24,11 @@ export class LogCapture {
     for (const restore of this.#restore.splice(0)) restore();
   }
 
+  /** Of the code that runs just now. */
+  get requestId() {
+    return this.#requestId.getStore();
+  }
+
   /** @template T @param {string} requestId @param {() => T} call @returns {T} */
   run(requestId, call) {
     return this.#requestId.run(requestId, call);

@@ -1,0 +1,80 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { readFunctionSet } from '../../../conformance/functions.ts';
+import { Instance } from '../../../conformance/instance.ts';
+import type { ExitStatus, StartSettings } from '../../../conformance/instance.ts';
+import type { Target } from '../../../conformance/lane.ts';
+import { ModelRuntime } from './model-runtime.ts';
+
+export const MODEL_FUNCTIONS = path.join(import.meta.dirname, 'functions');
+
+/** Model runtimes in this process: hundreds of them cost what a few real ones do. */
+export class ModelTarget implements Target {
+  readonly ownsProcesses = true;
+  readonly offers = new Set(['streaming', 'concurrency']);
+  readonly #fault: string | undefined;
+
+  constructor(fault?: string) {
+    this.#fault = fault;
+  }
+
+  async start({ env = {}, returnsEarly = false }: StartSettings = {}): Promise<Instance> {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'wp-model-'));
+    const codePath = path.join(folder, 'functions');
+    cpSync(MODEL_FUNCTIONS, codePath, { recursive: true });
+    const socketPath = path.join(folder, 'agent.sock');
+    const port = await freePort();
+    let output = '';
+    const { promise: exited, resolve: exit } = Promise.withResolvers<ExitStatus>();
+    const runtime = new ModelRuntime({
+      env: {
+        PATH: '/usr/bin',
+        HOME: folder,
+        WARMPOOL_SOCKET: socketPath,
+        WARMPOOL_PORT: String(port),
+        WARMPOOL_RUNTIME_NAME: 'model',
+        WARMPOOL_RUNTIME_VERSION: '1',
+        ...env,
+      },
+      output: (_, bytes) => (output += bytes.toString()),
+      exit: (exitCode, signal) => exit({ exitCode, signal }),
+      breaks: (rule) => rule === this.#fault,
+    });
+    const booted = runtime.boot();
+    booted.catch(() => {});
+    if (!returnsEarly) await booted;
+    return new Instance({
+      control: { socketPath },
+      servedHost: '127.0.0.1',
+      port,
+      runtime: { name: 'model', version: '1' },
+      functions: readFunctionSet(MODEL_FUNCTIONS),
+      codePath,
+      process: {
+        exited,
+        signal: () => runtime.signal(),
+        endLifeline: () => runtime.endLifeline(),
+        output: () => output,
+      },
+      dispose: async () => {
+        await booted.catch(() => {});
+        runtime.kill();
+        rmSync(folder, { recursive: true, force: true });
+      },
+    });
+  }
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
