@@ -80,7 +80,7 @@ function sent(address: Address, outgoing: Outgoing): Promise<Answer> {
     request.setTimeout(ANSWER_TIMEOUT_MS, () =>
       request.destroy(new Error(`nothing came within ${ANSWER_TIMEOUT_MS} ms`)),
     );
-    request.once('error', reject);
+    request.on('error', reject);
     request.end(payload);
   });
 }

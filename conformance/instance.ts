@@ -43,7 +43,8 @@ export interface InstanceFacts {
   dispose: () => Promise<void>;
 }
 
-const POLL_MS = 5;
+const FIRST_POLL_MS = 2;
+const LONGEST_POLL_MS = 25;
 const END_TIMEOUT_MS = 15_000;
 
 /** One runtime under test, spoken to from outside. */
@@ -60,7 +61,7 @@ export class Instance {
 
   /** On the control socket. */
   send(outgoing: Outgoing): Promise<Answer> {
-    return exchange(this.facts.control, outgoing, this.trail);
+    return this.#exchange(this.facts.control, outgoing);
   }
 
   get(route: string): Promise<Answer> {
@@ -69,7 +70,7 @@ export class Instance {
 
   /** To the port that the function is served on. */
   serve(outgoing: Outgoing): Promise<Answer> {
-    return exchange({ host: this.facts.servedHost, port: this.port }, outgoing, this.trail);
+    return this.#exchange({ host: this.facts.servedHost, port: this.port }, outgoing);
   }
 
   raw(...pieces: string[]): Promise<string> {
@@ -90,7 +91,7 @@ export class Instance {
   sendToWatchdog(outgoing: Outgoing): Promise<Answer> {
     const socketPath = this.watchdogPath;
     const hasOwn = socketPath !== undefined && existsSync(socketPath);
-    return exchange(hasOwn ? { socketPath } : this.facts.control, outgoing, this.trail);
+    return this.#exchange(hasOwn ? { socketPath } : this.facts.control, outgoing);
   }
 
   loadRequest(name: FunctionName, changes: Record<string, unknown> = {}): Record<string, unknown> {
@@ -122,6 +123,11 @@ export class Instance {
     return this.send({ path: '/v1/invoke', body: event, headers });
   }
 
+  /** Ends a request of the act `wait` that was to run as long as the case needs it. */
+  async release(requestId: string): Promise<void> {
+    await this.send({ path: '/v1/kill', body: { requestId, graceMs: 60_000, reason: 'released by the kit' } });
+  }
+
   /** What `/v1/status` says, unchecked: the schema is a rule of its own. */
   async status(): Promise<Record<string, unknown>> {
     return ((await this.get('/v1/status')).body ?? {}) as Record<string, unknown>;
@@ -130,9 +136,9 @@ export class Instance {
   /** Polls, and fails with what was waited for. */
   async until(what: string, holds: () => boolean | Promise<boolean>, timeoutMs = 10_000): Promise<void> {
     const deadline = performance.now() + timeoutMs;
-    while (!(await holds())) {
+    for (let pollMs = FIRST_POLL_MS; !(await holds()); pollMs = Math.min(pollMs * 2, LONGEST_POLL_MS)) {
       if (performance.now() > deadline) throw new BrokenRule(what, `within ${timeoutMs} ms`, 'not so');
-      await sleep(POLL_MS);
+      await sleep(pollMs);
     }
   }
 
@@ -189,6 +195,13 @@ export class Instance {
     } catch {
       return false;
     }
+  }
+
+  /** A case that fails leaves answers behind that nobody waits for any more. */
+  #exchange(address: Address, outgoing: Outgoing): Promise<Answer> {
+    const answer = exchange(address, outgoing, this.trail);
+    answer.catch(() => {});
+    return answer;
   }
 
   dispose(): Promise<void> {

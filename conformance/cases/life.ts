@@ -97,12 +97,12 @@ export const LIFE_CASES: ConformanceCase[] = [
     needsProcess: true,
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
-      const running = runtime.invoke({ act: 'wait', ms: 500 });
+      const running = runtime.invoke({ act: 'wait', ms: 1_000 });
       await runtime.untilInFlight(1);
       const waiting = runtime.invoke({ act: 'wait', ms: 10 });
       await runtime.untilInFlight(2);
       runtime.facts.process?.signal('SIGTERM');
-      expectLike('the answer to the running request', await running, { status: 200, body: { waited: 500 } });
+      expectLike('the answer to the running request', await running, { status: 200, body: { waited: 1_000 } });
       expectLike('the answer to the waiting request', await waiting, { status: 200, body: { waited: 10 } });
       await runtime.expectEnd(0);
     },
@@ -114,7 +114,7 @@ export const LIFE_CASES: ConformanceCase[] = [
     needsProcess: true,
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
-      const running = runtime.invoke({ act: 'wait', ms: 700 });
+      const running = runtime.invoke({ act: 'wait', ms: 1_500 });
       await runtime.untilInFlight(1);
       runtime.facts.process?.signal('SIGTERM');
       await runtime.untilState('draining');

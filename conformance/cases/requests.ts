@@ -24,7 +24,7 @@ export const REQUEST_CASES: ConformanceCase[] = [
     title: 'takes waiting requests in the order of their arrival',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      const running = runtime.invoke({ act: 'wait', ms: 400 });
+      const held = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'held' });
       await runtime.untilInFlight(1);
       const ended: number[] = [];
       const waiting: Promise<unknown>[] = [];
@@ -32,7 +32,8 @@ export const REQUEST_CASES: ConformanceCase[] = [
         waiting.push(runtime.invoke({ act: 'nothing' }).then(() => ended.push(index)));
         await runtime.untilInFlight(index + 2);
       }
-      await Promise.all([running, ...waiting]);
+      await runtime.release('held');
+      await Promise.all([held, ...waiting]);
       expectLike('the order in which they ended', ended, [0, 1, 2, 3]);
     },
   },
@@ -42,14 +43,16 @@ export const REQUEST_CASES: ConformanceCase[] = [
     begins: 'fresh',
     run: async ({ startLoaded }) => {
       const runtime = await startLoaded();
-      const running = runtime.invoke({ act: 'wait', ms: 2_500 });
+      const held = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'held' });
       await runtime.untilInFlight(1);
       const waiting = Array.from({ length: 100 }, () => runtime.invoke({ act: 'nothing' }));
       await runtime.untilInFlight(101);
       const refused = await runtime.invoke({ act: 'nothing' });
       expectLike('the answer to one more', refused, { status: 429, body: { code: 'QueueFull' } });
       expectLike('Retry-After', Number(refused.headers['retry-after']), atLeast(1));
-      const statuses = (await Promise.all([running, ...waiting])).map(({ status }) => status);
+      await runtime.release('held');
+      const statuses = (await Promise.all(waiting)).map(({ status }) => status);
+      await held;
       expectLike('the highest status of those that waited', Math.max(...statuses), atMost(204));
     },
   },
@@ -58,11 +61,12 @@ export const REQUEST_CASES: ConformanceCase[] = [
     title: 'refuses a request id that is queued or running with 409',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      const running = runtime.invoke({ act: 'wait', ms: 300 }, { 'x-request-id': 'twin' });
+      const first = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'twin' });
       await runtime.untilInFlight(1);
       const twin = await runtime.invoke({ act: 'nothing' }, { 'x-request-id': 'twin' });
       expectLike('the answer', twin, { status: 409, body: { code: 'RequestIdInUse' } });
-      expectLike('the answer to the first', await running, { status: 200 });
+      await runtime.release('twin');
+      expectLike('the answer to the first', await first, { status: 502, body: { code: 'RequestKilled' } });
     },
   },
   {
@@ -136,14 +140,15 @@ export const REQUEST_CASES: ConformanceCase[] = [
     title: 'answers a waiting request when its deadline passes, without starting it, and goes on',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      const running = runtime.invoke({ act: 'wait', ms: 800 });
+      const held = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'held' });
       await runtime.untilInFlight(1);
       const headers = { 'x-deadline-ms': String(Date.now() + 200), 'x-request-id': 'impatient' };
       expectLike('the answer', await runtime.invoke({ act: 'log', text: 'never' }, headers), LATE);
       expectLike('the request', (await runtime.get('/v1/status?requestId=impatient')).body, {
         requests: [{ state: 'timed_out' }],
       });
-      expectLike('the answer to the running one', await running, { status: 200 });
+      await runtime.release('held');
+      await held;
       expectLike('the logs', (await runtime.get('/v1/logs?requestId=impatient')).body, { lines: [] });
     },
   },

@@ -78,10 +78,11 @@ export const STATUS_CASES: ConformanceCase[] = [
       const seqs = [await seqOf(runtime)];
       await runtime.load('acts');
       seqs.push(await seqOf(runtime));
-      const waiting = runtime.invoke({ act: 'wait', ms: 150 });
+      const held = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'held' });
       await runtime.untilInFlight(1);
       seqs.push(await seqOf(runtime));
-      await waiting;
+      await runtime.release('held');
+      await held;
       seqs.push(await seqOf(runtime));
       const grows = seqs.every((seq, index) => index === 0 || seq > (seqs[index - 1] ?? 0));
       expectLike(`whether seq grew each time (${seqs.join(', ')})`, grows, true);
@@ -105,9 +106,10 @@ export const STATUS_CASES: ConformanceCase[] = [
     title: 'is busy with the request in flight while it runs, and ready after',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      const answer = runtime.invoke({ act: 'wait', ms: 300 });
+      const answer = runtime.invoke({ act: 'wait', ms: 60_000 }, { 'x-request-id': 'held' });
       await runtime.until('a running request', async () => (await runtime.status())['inFlight'] === 1);
       expectLike('the status while it runs', await runtime.status(), { state: 'busy', inFlight: 1 });
+      await runtime.release('held');
       await answer;
       expectLike('the status after it', await runtime.status(), { state: 'ready', inFlight: 0 });
     },

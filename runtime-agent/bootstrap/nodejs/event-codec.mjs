@@ -1,4 +1,5 @@
 import { isJson, parseJson } from './answers.mjs';
+import { JSON, Number, Object, Symbol, TypeError, Uint8Array } from './globals.mjs';
 
 /** @import { OutgoingHttpHeaders } from 'node:http' */
 

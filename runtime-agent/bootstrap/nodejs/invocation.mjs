@@ -1,3 +1,5 @@
+import { AbortController, clearTimeout, performance, setTimeout } from './globals.mjs';
+
 /**
  * @import { LoadRequest } from '@warmpool/protocol/runtime-agent-api.ts'
  * @import { AgentError } from './errors.mjs'

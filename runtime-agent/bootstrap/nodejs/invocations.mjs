@@ -1,6 +1,7 @@
 import { BlockedError } from './block-guard.mjs';
 import { AgentError, endingError, lateError } from './errors.mjs';
 import { encodeResult, encodeStream } from './event-codec.mjs';
+import { Date, Math, performance, Promise, Set, setImmediate, setTimeout } from './globals.mjs';
 import { after, openInvocation, timed } from './invocation.mjs';
 import { RequestLog } from './request-log.mjs';
 import { piecesOf } from './result-stream.mjs';
@@ -195,7 +196,8 @@ export class Invocations {
     const pieces = piecesOf(source, {
       signal: active.cancellation.signal,
       run: (call) => this.#deps.capture.run(active.call.id, call),
-      onEnd: () => this.#running.has(active) && this.#settle(active, 'succeeded', timed(active, { ...result, body: '' })),
+      onEnd: () =>
+        this.#running.has(active) && this.#settle(active, 'succeeded', timed(active, { ...result, body: '' })),
       onFail: (error) => this.#fail(active, error),
       onAbandoned: () => {
         const error = new AgentError('RequestKilled', 'the client closed the connection');

@@ -3,6 +3,7 @@ import { readBody, sendError } from './answers.mjs';
 import { AgentError } from './errors.mjs';
 import { decodeEvent } from './event-codec.mjs';
 import { SHAPES } from './field-checks.mjs';
+import { Buffer, Number, Object, Promise, URLSearchParams } from './globals.mjs';
 import { describeUserError } from './user-error.mjs';
 
 /**

@@ -1,5 +1,6 @@
 import { AgentError } from './errors.mjs';
 import { FieldChecks, SHAPES } from './field-checks.mjs';
+import { Object } from './globals.mjs';
 
 /**
  * @import { LoadRequest, AgentKillRequest } from '@warmpool/protocol/runtime-agent-api.ts'

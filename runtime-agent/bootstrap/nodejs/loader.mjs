@@ -3,6 +3,7 @@ import path from 'node:path';
 import { BlockedError } from './block-guard.mjs';
 import { AgentError } from './errors.mjs';
 import { ExitCalled } from './exit-trap.mjs';
+import { clearTimeout, Math, performance, Promise, Set, setTimeout } from './globals.mjs';
 import { environmentOf, replaceEnvironment } from './identity.mjs';
 import { describeUserError } from './user-error.mjs';
 import { findHandlerFile, findMainFile, pickHandler, startImport } from './user-module.mjs';

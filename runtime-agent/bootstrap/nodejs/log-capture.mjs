@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { Buffer, Object, Reflect } from './globals.mjs';
 
 /** @import { LogRing } from './log-ring.mjs' */
 

@@ -1,4 +1,5 @@
 import { encodePiece } from './event-codec.mjs';
+import { Promise, Symbol } from './globals.mjs';
 
 /**
  * @typedef {AsyncIterable<unknown> | Iterable<unknown>} Source

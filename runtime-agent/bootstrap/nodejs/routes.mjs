@@ -1,6 +1,7 @@
 import { readJson, sendError, sendJson } from './answers.mjs';
 import { CONTRACT_VERSION } from './contract-version.mjs';
 import { AgentError } from './errors.mjs';
+import { Number, Object, URLSearchParams } from './globals.mjs';
 import { parseKillRequest, parseLoadRequest } from './load-request.mjs';
 
 /**

@@ -265,7 +265,9 @@ export class ModelRequests {
     const { breaks, fail } = this.#world;
     if (call.isKilled) {
       this.#settle(call, 'cancelled', call.abort.signal.reason);
-      if (breaks('KILL-1')) this.#world.load = () => undefined;
+      if (breaks('KILL-1') && (call.abort.signal.reason as Error).message === 'killed: ') {
+        this.#world.load = () => undefined;
+      }
       return;
     }
     const phase = breaks('INVOKE-27') ? {} : { phase: 'invoke' };

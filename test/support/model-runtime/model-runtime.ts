@@ -54,7 +54,9 @@ export class ModelRuntime {
   #readyAtUnixMs: number | undefined;
   #signals = 0;
   #isOver = false;
-  #connections = 0;
+  /** Of a runtime that breaks LIFE-2. */
+  #early: http.Server | undefined;
+  #healths: number[] = [];
   #importEnv: Record<string, string> = {};
   #counters = { running: 0, most: 0 };
 
@@ -83,7 +85,7 @@ export class ModelRuntime {
       changed: () => {
         this.#seq += 1;
         if (this.#isServing()) this.#state = this.#requests.inFlight > 0 ? 'busy' : 'ready';
-        if (this.#state === 'draining' && this.#requests.inFlight === 0) setTimeout(() => this.#end(0), 20);
+        if (this.#state === 'draining' && this.#requests.inFlight === 0) setTimeout(() => this.#end(0), 60);
       },
       fail: (reason, message, requestId) => this.#fail(reason, message, requestId),
     });
@@ -93,10 +95,6 @@ export class ModelRuntime {
       const isBoth = error.message.includes('Transfer-Encoding') || error.code === 'HPE_INVALID_TRANSFER_ENCODING';
       const broken = breaks(isBoth ? 'HTTP-9' : (rule ?? 'HTTP-7'));
       socket.end(`HTTP/1.1 ${broken ? '200 OK' : '400 Bad Request'}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
-    });
-    this.#control.on('connection', (socket) => {
-      this.#connections += 1;
-      socket.once('close', () => (this.#connections -= 1));
     });
     this.#servers.push(this.#control);
   }
@@ -116,7 +114,7 @@ export class ModelRuntime {
       writeFileSync(this.#socketPath, '');
       await sleep(100);
     }
-    if (breaks('LIFE-2')) this.#servers.push(await listening(this.#served(), this.#port));
+    if (breaks('LIFE-2')) this.#servers.push((this.#early = await listening(this.#served(), this.#port)));
     const hidden = `${this.#socketPath}.booting`;
     await new Promise<void>((resolve) => void this.#control.listen(hidden, resolve));
     this.#move('standby');
@@ -172,7 +170,8 @@ export class ModelRuntime {
     const isReady = ['standby', 'ready', 'busy'].includes(this.#state);
     const isWrong =
       (breaks('STATUS-15') && this.#state === 'loading') || (breaks('STATUS-16') && this.#state === 'ready');
-    if (breaks('HTTP-6') && this.#connections > 40) throw new Refusal(503, 'Overloaded', 'too many connections');
+    this.#healths = this.#healths.filter((at) => at > Date.now() - 1_000).concat(Date.now());
+    if (breaks('HTTP-6') && this.#healths.length > 40) throw new Refusal(503, 'Overloaded', 'too many at once');
     const status = query.get('probe') === 'ready' && isReady === isWrong ? 503 : 200;
     const contract = breaks('STATUS-2') ? '0.9' : '1.0';
     sendJson(response, status, { contract, state: this.#state, ...(!breaks('STATUS-1') && { epoch: this.#epoch }) });
@@ -230,6 +229,7 @@ export class ModelRuntime {
     const { breaks, env } = this.#world;
     const body = await this.#json(request, breaks('LOAD-13') ? 60 * MIB : 2 * MIB);
     if (body === null && breaks('LOAD-14')) throw new Refusal(500, 'Internal', 'null');
+    if (breaks('LIFE-5') && env['WARMPOOL_REHEARSE'] === '0') throw new Refusal(500, 'Internal', 'not rehearsed');
     const load = checkedLoad(body, breaks);
     if (this.#load !== undefined) return this.#again(load, response, this.#load);
     if (this.#isEnding()) throw new Refusal(410, 'Draining', 'this process is ending');
@@ -284,6 +284,7 @@ export class ModelRuntime {
         await importFunction(name, request, breaks);
         importMs = performance.now() - startedAt;
       } else {
+        this.#early?.close();
         const print = (line: string): void => {
           if (!breaks('APP-4')) this.#logs.write('stdout', `${line}\n`, undefined);
         };
@@ -357,7 +358,7 @@ export class ModelRuntime {
     if (breaks('LIFE-8')) this.#requests.dropWaiting();
     const isKilled = this.#signals === 0;
     const wrong = isKilled && (wasLoading ? breaks('KILL-14') : breaks('KILL-10'));
-    if (this.#requests.inFlight === 0) return void setTimeout(() => this.#end(wrong ? 1 : 0), 20);
+    if (this.#requests.inFlight === 0) return void setTimeout(() => this.#end(wrong ? 1 : 0), 60);
     setTimeout(() => this.#fail('Killed', 'a request was still running', undefined, codeWhenLate), graceMs).unref();
   }
 
@@ -367,7 +368,7 @@ export class ModelRuntime {
     this.#move('failed');
     if (reason !== '') this.#note(reason, message, requestId);
     this.#requests.failAll(message);
-    setTimeout(() => this.#over(exitCode), 30);
+    setTimeout(() => this.#over(exitCode), 100);
   }
 
   #end(exitCode: number): void {

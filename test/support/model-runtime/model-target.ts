@@ -1,4 +1,4 @@
-import { cpSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
@@ -10,6 +10,7 @@ import type { Target } from '../../../conformance/lane.ts';
 import { ModelRuntime } from './model-runtime.ts';
 
 export const MODEL_FUNCTIONS = path.join(import.meta.dirname, 'functions');
+const FUNCTIONS = readFunctionSet(MODEL_FUNCTIONS);
 
 /** Model runtimes in this process: hundreds of them cost what a few real ones do. */
 export class ModelTarget implements Target {
@@ -23,8 +24,6 @@ export class ModelTarget implements Target {
 
   async start({ env = {}, returnsEarly = false }: StartSettings = {}): Promise<Instance> {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'wp-model-'));
-    const codePath = path.join(folder, 'functions');
-    cpSync(MODEL_FUNCTIONS, codePath, { recursive: true });
     const socketPath = path.join(folder, 'agent.sock');
     const port = await freePort();
     let output = '';
@@ -51,8 +50,8 @@ export class ModelTarget implements Target {
       servedHost: '127.0.0.1',
       port,
       runtime: { name: 'model', version: '1' },
-      functions: readFunctionSet(MODEL_FUNCTIONS),
-      codePath,
+      functions: FUNCTIONS,
+      codePath: MODEL_FUNCTIONS,
       process: {
         exited,
         signal: () => runtime.signal(),
