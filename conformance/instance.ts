@@ -112,11 +112,12 @@ export class Instance {
     };
   }
 
-  async load(name: FunctionName, changes: Record<string, unknown> = {}): Promise<Answer> {
-    const answer = await this.send({ path: '/v1/load', body: this.loadRequest(name, changes) });
-    const { port } = (answer.body ?? {}) as { port?: unknown };
-    if (answer.status === 200 && typeof port === 'number') this.#servedPort ??= port;
-    return answer;
+  load(name: FunctionName, changes: Record<string, unknown> = {}): Promise<Answer> {
+    const learnPort = ({ status, body }: Answer): void => {
+      const { port } = (body ?? {}) as { port?: unknown };
+      if (status === 200 && typeof port === 'number') this.#servedPort ??= port;
+    };
+    return this.#exchange(this.facts.control, { path: '/v1/load', body: this.loadRequest(name, changes) }, learnPort);
   }
 
   invoke(event: unknown, headers: Record<string, string> = {}): Promise<Answer> {
@@ -198,8 +199,11 @@ export class Instance {
   }
 
   /** A case that fails leaves answers behind that nobody waits for any more. */
-  #exchange(address: Address, outgoing: Outgoing): Promise<Answer> {
-    const answer = exchange(address, outgoing, this.trail);
+  #exchange(address: Address, outgoing: Outgoing, look: (answer: Answer) => void = () => {}): Promise<Answer> {
+    const answer = exchange(address, outgoing, this.trail).then((each) => {
+      look(each);
+      return each;
+    });
     answer.catch(() => {});
     return answer;
   }

@@ -126,7 +126,7 @@ export const APP_CASES: ConformanceCase[] = [
       const answer = await runtime.serve({ method: 'GET', path: '/stream', onPiece });
       expectLike('the body', answer.bytes.toString(), 'one two three');
       const apart = (arrivals.at(-1) ?? 0) - (arrivals[0] ?? 0);
-      expectLike('how long after the first piece the last one came, in ms', apart, atLeast(200));
+      expectLike('how long after the first piece the last one came, in ms', apart, atLeast(100));
     },
   },
   {

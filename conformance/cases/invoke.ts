@@ -354,7 +354,7 @@ export const INVOKE_CASES: ConformanceCase[] = [
       const startedAt = performance.now();
       const arrivals: number[] = [];
       const onPiece = (): void => void arrivals.push(performance.now() - startedAt);
-      const answer = await runtime.serve({ path: '/', body: { act: 'stream', pieces, ms: 150 }, onPiece });
+      const answer = await runtime.serve({ path: '/', body: { act: 'stream', pieces, ms: 400 }, onPiece });
       expectLike('the answer', answer.status, 200);
       expectLike('the body', answer.bytes.toString(), pieces.join(''));
       const apart = (arrivals.at(-1) ?? 0) - (arrivals[0] ?? 0);

@@ -129,7 +129,11 @@ export const LOG_CASES: ConformanceCase[] = [
     begins: 'loaded',
     run: async ({ runtime }) => {
       const running = runtime.invoke({ act: 'logTwice', text: 'work', ms: 1_200 }, { 'x-request-id': 'at-work' });
-      await runtime.until('its first line', async () => (await linesOf(runtime, '?requestId=at-work')).length > 0, 1_100);
+      await runtime.until(
+        'its first line',
+        async () => (await linesOf(runtime, '?requestId=at-work')).length > 0,
+        1_100,
+      );
       expectLike('the lines', await linesOf(runtime, '?requestId=at-work'), [{ text: 'work begins' }]);
       await running;
       expectLike('the lines after it', await linesOf(runtime, '?requestId=at-work'), [

@@ -29,7 +29,12 @@ export const REQUEST_CASES: ConformanceCase[] = [
       const ended: number[] = [];
       const waiting: Promise<unknown>[] = [];
       for (let index = 0; index < 4; index++) {
-        waiting.push(runtime.invoke({ act: 'nothing' }).then(() => ended.push(index)));
+        waiting.push(
+          runtime.invoke({ act: 'nothing' }).then(
+            () => ended.push(index),
+            () => {},
+          ),
+        );
         await runtime.untilInFlight(index + 2);
       }
       await runtime.release('held');

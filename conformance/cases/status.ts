@@ -192,7 +192,7 @@ export const STATUS_CASES: ConformanceCase[] = [
     begins: 'fresh',
     run: async ({ start }) => {
       const runtime = await start();
-      const load = runtime.load('slowImport');
+      const load = runtime.load('waitsOnImport', { limits: { requestTimeoutMs: 10_000, initTimeoutMs: 2_000 } });
       await runtime.until('the state loading', async () => {
         const state = (await runtime.status())['state'];
         expectLike('the state', state, oneOf('standby', 'loading'));

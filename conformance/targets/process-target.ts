@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import type { FunctionSet } from '../functions.ts';
 import { Instance } from '../instance.ts';
 import type { ExitStatus, ProcessHandle, StartSettings } from '../instance.ts';
 import type { Target } from '../lane.ts';
+import { FreePorts } from './free-ports.ts';
 
 const BOOT_TIMEOUT_MS = 30_000;
 
@@ -28,6 +27,7 @@ export class ProcessTarget implements Target {
   readonly ownsProcesses = true;
   readonly offers: ReadonlySet<string>;
   readonly #facts: ProcessTargetFacts;
+  readonly #ports = new FreePorts();
 
   constructor(facts: ProcessTargetFacts) {
     this.#facts = facts;
@@ -38,7 +38,7 @@ export class ProcessTarget implements Target {
     const { runtime, functions, codePath, words, isContainer = false } = this.#facts;
     const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-conformance-'));
     const socketPath = path.join(folder, 'agent.sock');
-    const port = await freePort();
+    const port = await this.#ports.take();
     const settings = {
       WARMPOOL_SOCKET: socketPath,
       WARMPOOL_HOST: '127.0.0.1',
@@ -109,15 +109,4 @@ function launch(program: string, args: string[], cwd: string, env: Record<string
     await exited.catch(() => {});
   };
   return { handle, hasEnded, end };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

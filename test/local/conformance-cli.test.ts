@@ -48,7 +48,10 @@ describe('npm run conformance', () => {
 
   it('ends with 0 when every case passes', async () => {
     const ran = await conformance('--command', `${process.execPath} ${model}`, ...functions, ...only);
-    expect(ran).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('4 passed, 0 failed, 0 not run') as string });
+    expect(ran).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('4 passed, 0 failed, 0 not run') as string,
+    });
   });
 
   it('ends with 1 and says which rule was broken, where it stands, what was sent, expected and came', async () => {
@@ -82,14 +85,26 @@ describe('npm run conformance', () => {
 
   it('runs on a process that is there already what can be run on it, and says what cannot', async () => {
     const { exitCode, stdout } = await conformance('--socket', await socketOfModel(), ...functions, ...only);
-    expect({ exitCode, stdout }).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('3 passed, 0 failed') as string });
+    expect({ exitCode, stdout }).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('3 passed, 0 failed') as string,
+    });
     expect(stdout).toContain('not run: LIFE-3: needs --command, --runtime or --image');
   });
 
   it('uses one standby process after another when several are named', async () => {
     const sockets = [await socketOfModel(), await socketOfModel()];
     const args = sockets.flatMap((socket) => ['--socket', socket]);
-    const { stdout } = await conformance(...args, ...functions, '--only', 'LOAD-8', '--only', 'LOAD-3', '--only', 'LOAD-4');
+    const { stdout } = await conformance(
+      ...args,
+      ...functions,
+      '--only',
+      'LOAD-8',
+      '--only',
+      'LOAD-3',
+      '--only',
+      'LOAD-4',
+    );
     expect(stdout).toContain('2 passed, 0 failed, 1 not run');
     expect(stdout).toContain('needs another standby process');
   });

@@ -15,10 +15,14 @@ async function failedOf(target: ModelTarget): Promise<{ rules: string[]; report:
   return { rules: failed.map(({ rule }) => rule), report: textReport('the model runtime', failed) };
 }
 
-it('a runtime that keeps every rule passes every case', async () => {
-  const { rules, report } = await failedOf(new ModelTarget());
-  expect(rules, report).toEqual([]);
-}, FAULT_MS);
+it(
+  'a runtime that keeps every rule passes every case',
+  async () => {
+    const { rules, report } = await failedOf(new ModelTarget());
+    expect(rules, report).toEqual([]);
+  },
+  FAULT_MS,
+);
 
 describe.concurrent('a runtime that breaks', () => {
   it.each(ALL_CASES)(

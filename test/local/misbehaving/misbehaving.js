@@ -30,9 +30,20 @@ const acts = {
     const names = `AbortController Array Atomics BigInt Buffer Date Error JSON Map Math Number Object Promise Reflect Set String
       Symbol TypeError URL URLSearchParams Uint8Array clearInterval clearTimeout performance queueMicrotask setImmediate
       setInterval setTimeout structuredClone`;
-    for (const name of names.split(/\s+/)) globalThis[name] = () => { throw 'replaced'; };
-    process.exit = process.reallyExit = process.cwd = process.hrtime = () => { throw 'replaced'; };
-    console.log = () => { throw 'replaced'; };
+    for (const name of names.split(/\s+/))
+      globalThis[name] = () => {
+        throw 'replaced';
+      };
+    process.exit =
+      process.reallyExit =
+      process.cwd =
+      process.hrtime =
+        () => {
+          throw 'replaced';
+        };
+    console.log = () => {
+      throw 'replaced';
+    };
     return 'replaced';
   },
 };

@@ -22,26 +22,38 @@ const seen = {
   globalPaths: Module.globalPaths,
   resources: process.getActiveResourcesInfo().sort(),
   processProperties: Object.getOwnPropertyNames(process).sort(),
-  listeners: process.eventNames().map((name) => `${String(name)} ${process.listenerCount(name)}`).sort(),
-  stdoutListeners: process.stdout.eventNames().map((name) => `${String(name)} ${process.stdout.listenerCount(name)}`).sort(),
+  listeners: process
+    .eventNames()
+    .map((name) => `${String(name)} ${process.listenerCount(name)}`)
+    .sort(),
+  stdoutListeners: process.stdout
+    .eventNames()
+    .map((name) => `${String(name)} ${process.stdout.listenerCount(name)}`)
+    .sort(),
   stackTraceLimit: Error.stackTraceLimit,
   prepareStackTrace: String(Error.prepareStackTrace),
   prototypes: [Object, Function, Array, Promise, Map, Set, String, Error, Date, RegExp, Buffer].map(
-    (each) => `${each.name} ${Object.getOwnPropertyNames(each).join()} ${Object.getOwnPropertyNames(each.prototype).join()}`,
+    (each) =>
+      `${each.name} ${Object.getOwnPropertyNames(each).join()} ${Object.getOwnPropertyNames(each.prototype).join()}`,
   ),
 };
 const fs = require('node:fs');
 Object.assign(seen, {
-  openFiles: fs.readdirSync('/proc/self/fd').flatMap((fd) => {
-    try {
-      return fs.readlinkSync(`/proc/self/fd/${fd}`).replace(/\[\d+\]/, '');
-    } catch {
-      return [];
-    }
-  }).sort(),
+  openFiles: fs
+    .readdirSync('/proc/self/fd')
+    .flatMap((fd) => {
+      try {
+        return fs.readlinkSync(`/proc/self/fd/${fd}`).replace(/\[\d+\]/, '');
+      } catch {
+        return [];
+      }
+    })
+    .sort(),
   besideTheCode: fs.readdirSync('..').sort(),
   temporaryFiles: fs.readdirSync(require('node:os').tmpdir()).filter((name) => /rehears/i.test(name)),
-  performanceEntries: require('node:perf_hooks').performance.getEntries().map(({ entryType, name }) => `${entryType} ${name}`),
+  performanceEntries: require('node:perf_hooks')
+    .performance.getEntries()
+    .map(({ entryType, name }) => `${entryType} ${name}`),
   umask: process.umask(),
   agentSockets: Object.keys(require('node:http').globalAgent.sockets),
 });

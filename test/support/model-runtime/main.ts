@@ -6,7 +6,9 @@ const [option, fault] = process.argv.slice(2);
 if (option !== undefined && option !== '--fault') throw new Error(`${option} is not an option; there is: --fault RULE`);
 
 const runtime = new ModelRuntime({
-  env: Object.fromEntries(Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]]))),
+  env: Object.fromEntries(
+    Object.entries(process.env).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  ),
   output: (stream, bytes) => void process[stream].write(bytes),
   exit: (exitCode, signal) => (signal === null ? process.exit(exitCode ?? 0) : process.kill(process.pid, signal)),
   breaks: (rule) => rule === fault,

@@ -92,7 +92,9 @@ export async function startApp(
   if (name === 'httpWrongPort') {
     await sleep(request.limits.initTimeoutMs);
     const where = breaks('APP-6') ? 'elsewhere' : '127.0.0.1:9999';
-    throw new Refusal(422, 'UserCodeError', `the app listens on ${where}, not on 127.0.0.1:${port}`, { phase: 'listen' });
+    throw new Refusal(422, 'UserCodeError', `the app listens on ${where}, not on 127.0.0.1:${port}`, {
+      phase: 'listen',
+    });
   }
   if (name !== 'httpApp') {
     const what = breaks('APP-8') ? 'the file' : request.handler;
@@ -101,7 +103,15 @@ export async function startApp(
   return { server: await listening(app(world), port) };
 }
 
-function app({ breaks, print, exit }: { breaks: Breaks; print: (line: string) => void; exit: () => void }): http.Server {
+function app({
+  breaks,
+  print,
+  exit,
+}: {
+  breaks: Breaks;
+  print: (line: string) => void;
+  exit: () => void;
+}): http.Server {
   return http.createServer((request, response) => {
     const url = request.url ?? '';
     if (url === '/exit') return exit();

@@ -38,7 +38,8 @@ export interface RequestWorld {
   output: (stream: 'stdout' | 'stderr', bytes: string | Buffer) => void;
   load: () => { request: LoadRequest; name: string } | undefined;
   isEnding: () => boolean;
-  changed: () => void;
+  /** What status shows has changed; `isCounted` unless a fault hides it. */
+  changed: (isCounted?: boolean) => void;
   fail: (reason: string, message: string, requestId?: string) => void;
 }
 
@@ -61,7 +62,11 @@ export class ModelRequests {
     return this.#running.size + this.#waiting.length;
   }
 
-  async serve(request: IncomingMessage, response: ServerResponse, as?: { method: string; path: string }): Promise<void> {
+  async serve(
+    request: IncomingMessage,
+    response: ServerResponse,
+    as?: { method: string; path: string },
+  ): Promise<void> {
     const { breaks } = this.#world;
     const headers: Record<string, string> = {};
     try {
@@ -193,7 +198,7 @@ export class ModelRequests {
     }
     if (breaks('QUEUE-2')) this.#waiting.unshift(call);
     else this.#waiting.push(call);
-    changed();
+    changed(!breaks('STATUS-6'));
     if (Number.isFinite(call.callerDeadline) && !breaks('TIME-4')) {
       call.timer = setTimeout(() => {
         this.#waiting = this.#waiting.filter((each) => each !== call);
@@ -229,11 +234,14 @@ export class ModelRequests {
     call.record.state = 'running';
     call.startedAt = performance.now();
     logs.begin(call.id);
-    if (!breaks('STATUS-6')) changed();
+    changed(!breaks('STATUS-6'));
     const ownDeadline = Date.now() + loaded.request.limits.requestTimeoutMs;
     const deadlineUnixMs = Math.min(ownDeadline, call.callerDeadline);
     const told = breaks('TIME-6') ? ownDeadline : deadlineUnixMs;
-    call.timer = setTimeout(() => this.#timeOut(call, fail), Math.max(breaks('TIME-3') ? 50 : 0, deadlineUnixMs - Date.now()));
+    call.timer = setTimeout(
+      () => this.#timeOut(call, fail),
+      Math.max(breaks('TIME-3') ? 50 : 0, deadlineUnixMs - Date.now()),
+    );
     const { claimId, function: identity, service } = loaded.request;
     const context = {
       requestId: call.id,
@@ -245,7 +253,10 @@ export class ModelRequests {
       http: call.http,
       signal: call.abort.signal,
     };
-    const world = { ...functions(), write: (stream: 'stdout' | 'stderr', bytes: string | Buffer) => this.#write(stream, bytes, call) };
+    const world = {
+      ...functions(),
+      write: (stream: 'stdout' | 'stderr', bytes: string | Buffer) => this.#write(stream, bytes, call),
+    };
     try {
       const value =
         loaded.name === 'slowImport' ? { ok: !breaks('CODE-8') } : await callActs(call.event, context, world);
@@ -277,7 +288,11 @@ export class ModelRequests {
       return fail('Exited', error.message, call.id);
     }
     const message = (error as Error).message;
-    this.#settle(call, 'failed', new Refusal(502, 'UserError', `Error: ${message}`, { ...phase, stack: 'at code/index:1' }));
+    this.#settle(
+      call,
+      'failed',
+      new Refusal(502, 'UserError', `Error: ${message}`, { ...phase, stack: 'at code/index:1' }),
+    );
     if (breaks('STATUS-14') && !message.includes('dried')) call.record.exitReason = 'failed';
   }
 
@@ -286,10 +301,18 @@ export class ModelRequests {
     if (!this.#running.has(call)) return;
     const { act } = call.event as { act?: string };
     const isOfCaller = Number.isFinite(call.callerDeadline);
-    const error = new Refusal(isOfCaller && breaks('TIME-2') ? 502 : 504, 'RequestTimeout', 'the request did not end in time');
+    const error = new Refusal(
+      isOfCaller && breaks('TIME-2') ? 502 : 504,
+      'RequestTimeout',
+      'the request did not end in time',
+    );
     this.#settle(call, 'timed_out', error);
     if (act === 'spin' && breaks('TIME-5')) return fail('', 'spun');
-    fail('RequestTimeout', 'the request did not end in time', act === 'stubborn' && breaks('TIME-1') ? undefined : call.id);
+    fail(
+      'RequestTimeout',
+      'the request did not end in time',
+      act === 'stubborn' && breaks('TIME-1') ? undefined : call.id,
+    );
   }
 
   #settle(call: Call, state: string, outcome: unknown): void {
@@ -321,7 +344,9 @@ export class ModelRequests {
     if (typeof value === 'object' && Number.isInteger(result.statusCode)) {
       const status = Number(result.statusCode);
       if (status < 200 || status > 599 || 'bad name' in (result.headers ?? {})) {
-        throw new Refusal(breaks('INVOKE-22') ? 500 : 502, 'UserError', 'the result cannot be sent', { phase: 'invoke' });
+        throw new Refusal(breaks('INVOKE-22') ? 500 : 502, 'UserError', 'the result cannot be sent', {
+          phase: 'invoke',
+        });
       }
       const isSmuggling = Object.values(result.headers ?? {}).some((text) => /[\r\n]/.test(text));
       if (isSmuggling && !breaks('INVOKE-23')) throw new Refusal(502, 'UserError', 'a header holds a line break');
@@ -370,4 +395,3 @@ function encoded(value: unknown, breaks: (rule: string) => boolean): { type?: st
   }
   return { type: breaks('INVOKE-20') ? 'text/json' : 'application/json', bytes: JSON.stringify(value) };
 }
-

@@ -82,14 +82,17 @@ export class ModelRuntime {
       }),
       load: () => (this.#isLoaded() ? this.#load : undefined),
       isEnding: () => this.#isEnding(),
-      changed: () => {
-        this.#seq += 1;
+      changed: (isCounted = true) => {
+        if (isCounted) this.#seq += 1;
         if (this.#isServing()) this.#state = this.#requests.inFlight > 0 ? 'busy' : 'ready';
         if (this.#state === 'draining' && this.#requests.inFlight === 0) setTimeout(() => this.#end(0), 60);
       },
       fail: (reason, message, requestId) => this.#fail(reason, message, requestId),
     });
-    this.#control = http.createServer({ keepAliveTimeout: 60_000 }, (request, response) => void this.#serve(request, response));
+    this.#control = http.createServer(
+      { keepAliveTimeout: 60_000 },
+      (request, response) => void this.#serve(request, response),
+    );
     this.#control.on('clientError', (error: NodeJS.ErrnoException, socket) => {
       const rule = { HPE_HEADER_OVERFLOW: 'HTTP-10', HPE_UNEXPECTED_CONTENT_LENGTH: 'HTTP-8' }[error.code ?? ''];
       const isBoth = error.message.includes('Transfer-Encoding') || error.code === 'HPE_INVALID_TRANSFER_ENCODING';
@@ -152,7 +155,8 @@ export class ModelRuntime {
         '/v1/invoke': ['POST', () => this.#requests.serve(request, response, { method: 'POST', path: '/' })],
       };
       const [method, answer] = routes[url.pathname] ?? [];
-      if (answer === undefined) throw new Refusal(breaks('HTTP-1') ? 400 : 404, 'RouteNotFound', `there is no ${url.pathname}`);
+      if (answer === undefined)
+        throw new Refusal(breaks('HTTP-1') ? 400 : 404, 'RouteNotFound', `there is no ${url.pathname}`);
       if (method !== request.method) {
         const facts = breaks('HTTP-2') ? {} : { allow: method };
         throw new Refusal(405, 'MethodNotAllowed', `${url.pathname} takes ${method}`, facts);
@@ -222,7 +226,10 @@ export class ModelRuntime {
     }
     const body = await readBody(request, limitBytes);
     const isChunked = request.headers['transfer-encoding'] === 'chunked';
-    return parseJson(isChunked && breaks('HTTP-11') ? Buffer.from('') : body, breaks('LOAD-11') && isLoad ? 'BadRequest' : 'BadJson');
+    return parseJson(
+      isChunked && breaks('HTTP-11') ? Buffer.from('') : body,
+      breaks('LOAD-11') && isLoad ? 'BadRequest' : 'BadJson',
+    );
   }
 
   async #loadRoute(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -320,7 +327,11 @@ export class ModelRuntime {
       return await listening(server, this.#port);
     } catch (error) {
       const isWrong = this.#world.breaks('LOAD-20');
-      throw new Refusal(500, isWrong ? 'Internal' : 'ListenFailed', `the port cannot be used: ${(error as Error).message}`);
+      throw new Refusal(
+        500,
+        isWrong ? 'Internal' : 'ListenFailed',
+        `the port cannot be used: ${(error as Error).message}`,
+      );
     }
   }
 

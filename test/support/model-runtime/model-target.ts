@@ -1,6 +1,4 @@
 import { mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { readFunctionSet } from '../../../conformance/functions.ts';
@@ -8,8 +6,11 @@ import { Instance } from '../../../conformance/instance.ts';
 import type { ExitStatus, StartSettings } from '../../../conformance/instance.ts';
 import type { Target } from '../../../conformance/lane.ts';
 import { ModelRuntime } from './model-runtime.ts';
+import { FreePorts } from '../../../conformance/targets/free-ports.ts';
 
 export const MODEL_FUNCTIONS = path.join(import.meta.dirname, 'functions');
+/** Of all targets in this process, which run side by side. */
+const PORTS = new FreePorts();
 const FUNCTIONS = readFunctionSet(MODEL_FUNCTIONS);
 
 /** Model runtimes in this process: hundreds of them cost what a few real ones do. */
@@ -25,7 +26,7 @@ export class ModelTarget implements Target {
   async start({ env = {}, returnsEarly = false }: StartSettings = {}): Promise<Instance> {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'wp-model-'));
     const socketPath = path.join(folder, 'agent.sock');
-    const port = await freePort();
+    const port = await PORTS.take();
     let output = '';
     const { promise: exited, resolve: exit } = Promise.withResolvers<ExitStatus>();
     const runtime = new ModelRuntime({
@@ -65,15 +66,4 @@ export class ModelTarget implements Target {
       },
     });
   }
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
