@@ -35,7 +35,7 @@ export const HTTP_CASES: ConformanceCase[] = [
         await runtime.get('/v1/nowhere'),
         await runtime.send({ path: '/v1/status', body: {} }),
         await runtime.send({ path: '/v1/load', body: { claimId: 7 } }),
-        await runtime.send({ path: '/v1/kill', body: { requestId: 'nobody' } }),
+        await runtime.send({ path: '/v1/kill', body: { mode: 'gently' } }),
         await runtime.invoke({}),
       ];
       for (const { status, body } of answers) {
@@ -141,18 +141,14 @@ export const HTTP_CASES: ConformanceCase[] = [
     title: 'takes a JSON body in chunks',
     begins: 'standby',
     run: async ({ runtime }) => {
-      const body = JSON.stringify({ requestId: 'nobody' });
+      const body = JSON.stringify({ mode: 'gently' });
       const [first, second] = [body.slice(0, 5), body.slice(5)];
       const chunks = [first, second].map((each) => `${each.length.toString(16)}\r\n${each}\r\n`).join('');
       const received = await runtime.raw(
         'POST /v1/kill HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n',
         `${chunks}0\r\n\r\n`,
       );
-      expectLike(
-        'the answer to a kill of an unknown request in chunks',
-        received,
-        /^HTTP\/1\.1 404 [\s\S]*RequestUnknown/,
-      );
+      expectLike('the answer to a kill with a wrong mode, in chunks', received, /^HTTP\/1\.1 400 [\s\S]*"mode"/);
     },
   },
   {

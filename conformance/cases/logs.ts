@@ -35,7 +35,7 @@ export const LOG_CASES: ConformanceCase[] = [
     title: 'gives the lines of one request when asked for it',
     begins: 'loaded',
     run: async ({ runtime }) => {
-      for (const id of ['mine', 'yours']) await runtime.invoke({ act: 'log', text: id }, { 'x-request-id': id });
+      for (const id of ['mine', 'mine-too']) await runtime.invoke({ act: 'log', text: id }, { 'x-request-id': id });
       const ids = new Set((await linesOf(runtime, '?requestId=mine')).map(({ requestId }) => requestId));
       expectLike('whose lines there are', [...ids], ['mine']);
     },

@@ -104,39 +104,37 @@ describe.each(Object.entries(FILES))('%s', async (name, file) => {
     await expectUntouched(neighbour);
   });
 
-  it.runIf(name === 'python')(
-    'that replaces what the bootstrap uses loses its interpreter, and is told so',
-    async () => {
-      const [vandal, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
-      const answer = await vandal.invoke({ does: 'replaceGlobals' }, { 'x-request-id': 'vandal' });
-      // the agent is another process: it answers, whatever is left of the one that runs user code
-      expect([200, 502]).toContain(answer.statusCode);
-      await vandal.invoke({ does: 'nothing' }).catch(() => {});
-      expect((await vandal.exited()).exitCode).toBe(1);
-      expect(vandal.termination()).toMatchObject({ reason: expect.stringMatching(/Exited|Crashed/) as string });
-      await expectUntouched(neighbour);
-    },
-  );
+  const losesItsInterpreter = async (): Promise<void> => {
+    const [vandal, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
+    const answer = await vandal.invoke({ does: 'replaceGlobals' }, { 'x-request-id': 'vandal' });
+    // the agent is another process: it answers, whatever is left of the one that runs user code
+    expect([200, 502]).toContain(answer.statusCode);
+    await vandal.invoke({ does: 'nothing' }).catch(() => {});
+    expect((await vandal.exited()).exitCode).toBe(1);
+    expect(vandal.termination()).toMatchObject({ reason: expect.stringMatching(/Exited|Crashed/) as string });
+    await expectUntouched(neighbour);
+  };
 
-  it.runIf(name === 'nodejs')(
-    'that replaces what the bootstrap uses can still be called, asked and killed',
-    async () => {
-      const [vandal, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
-      await vandal.invoke({ does: 'replaceGlobals' });
-      expect(await vandal.send({ method: 'GET', path: '/v1/health' })).toMatchObject({ statusCode: 200 });
-      expect(await vandal.invoke({ does: 'nothing' }, { 'x-request-id': 'after' })).toMatchObject({
-        statusCode: 200,
-        headers: { 'x-request-id': 'after' },
-      });
-      expect(await vandal.send({ method: 'GET', path: '/v1/status?requestId=after' })).toMatchObject({
-        json: { state: 'ready', requests: [{ id: 'after', state: 'succeeded' }] },
-      });
-      expect(await vandal.send({ method: 'GET', path: '/v1/logs' })).toMatchObject({ statusCode: 200 });
-      expect(await vandal.send({ path: '/v1/kill', body: {} })).toMatchObject({ statusCode: 202 });
-      expect(await vandal.exited()).toEqual({ exitCode: 0, signal: null });
-      await expectUntouched(neighbour);
-    },
-  );
+  const staysInOrder = async (): Promise<void> => {
+    const [vandal, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
+    await vandal.invoke({ does: 'replaceGlobals' });
+    expect(await vandal.send({ method: 'GET', path: '/v1/health' })).toMatchObject({ statusCode: 200 });
+    expect(await vandal.invoke({ does: 'nothing' }, { 'x-request-id': 'after' })).toMatchObject({
+      statusCode: 200,
+      headers: { 'x-request-id': 'after' },
+    });
+    expect(await vandal.send({ method: 'GET', path: '/v1/status?requestId=after' })).toMatchObject({
+      json: { state: 'ready', requests: [{ id: 'after', state: 'succeeded' }] },
+    });
+    expect(await vandal.send({ method: 'GET', path: '/v1/logs' })).toMatchObject({ statusCode: 200 });
+    expect(await vandal.send({ path: '/v1/kill', body: {} })).toMatchObject({ statusCode: 202 });
+    expect(await vandal.exited()).toEqual({ exitCode: 0, signal: null });
+    await expectUntouched(neighbour);
+  };
+
+  if (name === 'python')
+    it('that replaces what the bootstrap uses loses its interpreter, and is told so', losesItsInterpreter);
+  else it('that replaces what the bootstrap uses can still be called, asked and killed', staysInOrder);
 });
 
 /** The process and all that it has started, by the kernel's own list. */
