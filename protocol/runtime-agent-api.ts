@@ -160,7 +160,6 @@ export const terminationSchema = z.object({
   requestId: z.string().optional(),
   atUnixMs: z.number(),
 });
-export type Termination = z.output<typeof terminationSchema>;
 
 /**
  * `bootstrap/<language>/runtime.json`: how a runtime-agent process is started. A new language is a new folder with one.

@@ -53,17 +53,17 @@ export async function callActs(raw: unknown, context: CallContext, world: Functi
       return { hour: hourIn(env['TZ']) };
     case 'log':
       write('stdout', `${String(event['text'])}\n`);
-      return void write('stderr', `error: ${String(event['text'])}\n`);
+      return write('stderr', `error: ${String(event['text'])}\n`);
     case 'logTwice':
       write('stdout', `${String(event['text'])} begins\n`);
       await sleep(ms);
-      return void write('stdout', `${String(event['text'])} ends\n`);
+      return write('stdout', `${String(event['text'])} ends\n`);
     case 'write':
-      return void write('stdout', String(event['text']));
+      return write('stdout', String(event['text']));
     case 'longLine':
-      return void write('stdout', `${'x'.repeat(Number(event['sizeBytes']))}\n`);
+      return write('stdout', `${'x'.repeat(Number(event['sizeBytes']))}\n`);
     case 'rubbish':
-      return void write('stdout', Buffer.from([0, 255, 254, 195, 10]));
+      return write('stdout', Buffer.from([0, 255, 254, 195, 10]));
     case 'throw':
       throw new Error(String(event['message']));
     case 'wait':
