@@ -1,6 +1,6 @@
 import { defineConfig } from 'vitest/config';
 
-const packages = ['protocol', 'wire', 'operator', 'host-agent', 'runtime-agent', 'local', 'bench'];
+const packages = ['protocol', 'wire', 'operator', 'host-agent', 'runtime-agent', 'local', 'bench', 'conformance'];
 
 export default defineConfig({
   test: {

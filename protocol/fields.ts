@@ -151,9 +151,13 @@ export const codeSchema = z
   });
 export type CodeReference = z.output<typeof codeSchema>;
 
+export const concurrencySchema = z.int().min(1).max(1000);
+
 export const limitsSchema = z.strictObject({
   /** One request may run this long. */
   requestTimeoutMs: z.int().min(1).max(900_000).default(30_000),
   /** Importing the module (and listening, for `http`) may take this long. */
   initTimeoutMs: z.int().min(1).max(300_000).default(10_000),
+  /** Requests that one instance runs at once; absent means one. */
+  concurrency: concurrencySchema.optional(),
 });

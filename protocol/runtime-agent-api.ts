@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   claimIdSchema,
+  concurrencySchema,
   digestSchema,
   envSchema,
   functionKindSchema,
@@ -15,6 +16,11 @@ import {
  * The contract of the process in each pod: HTTP on a unix socket. docs/runtime-contract.md is the prose, generated with
  * these schemas in it; any runtime that keeps it can serve a pool.
  */
+
+/** What `contract` says in health, status and manifest. The page says what may change under this number. */
+export const CONTRACT_VERSION = '1.0';
+/** Read tolerantly: a runtime that does not say keeps 1.0. */
+const contractSchema = z.string().default(CONTRACT_VERSION);
 
 /** `booting → standby → loading → ready ⇄ busy → draining → terminated`; `failed` is final. */
 export const agentStateSchema = z.enum([
@@ -45,6 +51,8 @@ export const loadRequestSchema = z.strictObject({
   limits: z.strictObject({
     requestTimeoutMs: z.int().min(1),
     initTimeoutMs: z.int().min(1),
+    /** Requests that may run at once; absent means one. The reply says how many the runtime will run. */
+    concurrency: concurrencySchema.optional(),
   }),
 });
 export type LoadRequest = z.output<typeof loadRequestSchema>;
@@ -55,6 +63,8 @@ export const loadReplySchema = z.object({
   epoch: z.string(),
   /** The TCP port that serves the function, on the address that the process was started with. */
   port: z.int(),
+  /** Requests that run at once: `limits.concurrency`, or less where the language cannot do it; absent means one. */
+  concurrency: z.int().min(1).optional(),
   timings: z.object({
     /** Importing the module until its exports are there. */
     importMs: z.number(),
@@ -65,7 +75,7 @@ export const loadReplySchema = z.object({
 export type LoadReply = z.output<typeof loadReplySchema>;
 
 /** `GET /v1/health`; with `?probe=ready` the status is 503 outside standby, ready and busy. */
-export const healthReplySchema = z.object({ state: agentStateSchema, epoch: z.string() });
+export const healthReplySchema = z.object({ contract: contractSchema, state: agentStateSchema, epoch: z.string() });
 
 export const requestStateSchema = z.enum([
   'queued',
@@ -79,6 +89,7 @@ export const requestStateSchema = z.enum([
 
 /** `GET /v1/status[?requestId=]` */
 export const statusReplySchema = z.object({
+  contract: contractSchema,
   state: agentStateSchema,
   /** New for each process; with `seq`, orders what was seen. */
   epoch: z.string(),
@@ -133,12 +144,32 @@ export const logLineSchema = z.object({
 export const logsReplySchema = z.object({ lines: z.array(logLineSchema), truncated: z.boolean() });
 export type LogsReply = z.output<typeof logsReplySchema>;
 
+export const terminationReasonSchema = z.enum([
+  'InitTimeout',
+  'RequestTimeout',
+  'UserCodeError',
+  'HandlerNotFound',
+  'ListenFailed',
+  'Crashed',
+  'Exited',
+  'Killed',
+  'BootFailed',
+]);
+/** `termination.json` beside the socket, written before every abnormal end. */
+export const terminationSchema = z.object({
+  reason: terminationReasonSchema,
+  message: z.string(),
+  requestId: z.string().optional(),
+  atUnixMs: z.number(),
+});
+
 /**
  * `bootstrap/<language>/runtime.json`: how a runtime-agent process is started. A new language is a new folder with one.
  * `command[0]` may be `{node}`; relative arguments ending in a file name are resolved against the folder.
  */
 export const runtimeManifestSchema = z.strictObject({
   name: z.string(),
+  contract: z.literal(CONTRACT_VERSION).default(CONTRACT_VERSION),
   /**
    * Run to see whether the runtime is there; its output must match `versionPattern`: group 1 is the version, and a group named
    * `executable`, if there is one, takes the place of `command[0]`.

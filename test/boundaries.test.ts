@@ -6,7 +6,7 @@ import { describe, expect, it } from 'vitest';
 
 const repository = join(import.meta.dirname, '..');
 const PROGRAMS = ['operator', 'host-agent', 'runtime-agent'];
-const FOLDERS = ['protocol', 'wire', ...PROGRAMS, 'local', 'bench', 'test'];
+const FOLDERS = ['protocol', 'wire', ...PROGRAMS, 'conformance', 'local', 'bench', 'test'];
 const LINE_LIMIT = 300;
 
 const IMPORT =
@@ -117,6 +117,12 @@ describe('imports', () => {
     expect(forbiddenImports(files.filter(within(`${program}/`)), isAllowed)).toEqual([]);
   });
 
+  it('of the conformance kit reach the protocol and the reading of runtime manifests, nothing else of ours', () => {
+    const isAllowed = ({ target }: Import): boolean =>
+      !isOwn(target) || /^(conformance|protocol)\//.test(target) || target === 'runtime-agent/runtimes.ts';
+    expect(forbiddenImports(sources.filter(within('conformance/')), isAllowed)).toEqual([]);
+  });
+
   it('of the single-machine composition do not reach into benchmarks or tests', () => {
     const isAllowed = ({ target }: Import): boolean => !target.startsWith('test/') && !target.startsWith('bench/');
     expect(forbiddenImports(sources.filter(within('local/')), isAllowed)).toEqual([]);
@@ -169,7 +175,7 @@ describe('source', () => {
 
   it('reads environment and arguments in config.ts files only; a main.ts hands them over whole', () => {
     // Programs of their own, in pods or to compare with: not ours to configure.
-    const isExempt = within('runtime-agent/bootstrap/', 'local/cold-start/', 'bench/');
+    const isExempt = within('runtime-agent/bootstrap/', 'local/cold-start/', 'bench/', 'conformance/functions/');
     const others = sources
       .filter((file) => !isExempt(file) && !file.path.endsWith('/config.ts'))
       .map((file) => ({ ...file, code: file.code.replace('readConfig(process.argv.slice(2), process.env)', '') }));

@@ -18,6 +18,7 @@ export function publicFingerprint(request: ClaimRequest): string {
     handler,
     limits.requestTimeoutMs,
     limits.initTimeoutMs,
+    limits.concurrency ?? 1,
   ];
   return hash('sha256', JSON.stringify([parts, sorted(service), sorted(env).map(([name]) => name)])).slice(0, 32);
 }

@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { errorBodySchema } from '../errors.ts';
 import {
   agentKillRequestSchema,
+  CONTRACT_VERSION,
   healthReplySchema,
   killReplySchema,
   loadReplySchema,
@@ -9,6 +10,7 @@ import {
   logsReplySchema,
   runtimeManifestSchema,
   statusReplySchema,
+  terminationSchema,
 } from '../runtime-agent-api.ts';
 
 /** By the name in the page's marker: how to write that part. */
@@ -22,7 +24,34 @@ export const AGENT_SCHEMA_SECTIONS: Record<string, () => string> = {
   'kill-reply': () => fieldTable(killReplySchema),
   logs: () => fieldTable(logsReplySchema),
   error: () => fieldTable(errorBodySchema),
+  termination: () => fieldTable(terminationSchema),
 };
+
+/** docs/api/runtime-contract.schema.json: one JSON Schema, its parts under `$defs`. */
+export function contractJsonSchema(): object {
+  const parts = {
+    Manifest: runtimeManifestSchema,
+    LoadRequest: loadRequestSchema,
+    LoadReply: loadReplySchema,
+    Health: healthReplySchema,
+    Status: statusReplySchema,
+    KillRequest: agentKillRequestSchema,
+    KillReply: killReplySchema,
+    Logs: logsReplySchema,
+    Error: errorBodySchema,
+    Termination: terminationSchema,
+  };
+  const schemas = Object.entries(parts).map(([name, part]) => {
+    const { $schema: _, ...schema } = z.toJSONSchema(part, { io: 'input', unrepresentable: 'any' });
+    return [name, schema];
+  });
+  return {
+    $schema: 'https://json-schema.org/draft/2020-12/schema',
+    $id: `https://warmpool.dev/schemas/runtime-contract-${CONTRACT_VERSION}.json`,
+    title: `warmpool runtime contract ${CONTRACT_VERSION}`,
+    $defs: Object.fromEntries(schemas) as object,
+  };
+}
 
 interface JsonSchema {
   type?: string;

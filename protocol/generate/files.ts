@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import { AGENT_SCHEMA_SECTIONS } from './contract-sections.ts';
+import { AGENT_SCHEMA_SECTIONS, contractJsonSchema } from './contract-sections.ts';
 import { HOST_AGENT_API, RUNTIME_AGENT_API } from './agent-api-routes.ts';
 import { CLAIM_API } from './claim-api-routes.ts';
 import { customResourceDefinitions } from './crds.ts';
@@ -18,7 +18,8 @@ export function generatedFiles(): Record<string, string> {
     'host-agent-api': HOST_AGENT_API,
     'runtime-agent-api': RUNTIME_AGENT_API,
   }).map(([name, api]) => [`docs/api/${name}.json`, `${JSON.stringify(openApiDocument(api), null, 2)}\n`]);
-  return Object.fromEntries([...crds, ...documents]) as Record<string, string>;
+  const contract = ['docs/api/runtime-contract.schema.json', `${JSON.stringify(contractJsonSchema(), null, 2)}\n`];
+  return Object.fromEntries([...crds, ...documents, contract]) as Record<string, string>;
 }
 
 /** Pages with prose by hand and generated parts between `<!-- generated:NAME -->` and `<!-- /generated -->`. */

@@ -28,7 +28,8 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     return undefined;
   }
   const tools = await findOrBuild(['kubectl'], process.env);
-  if ('missing' in tools) process.stdout.write(`skipped: tests of the manifests: ${tools.missing}
+  if ('missing' in tools)
+    process.stdout.write(`skipped: tests of the manifests: ${tools.missing}
 `);
   project.provide('kubectl', 'missing' in tools ? undefined : tools.paths.kubectl);
   const apiserverBinary = binaries.paths['kube-apiserver'];

@@ -6,9 +6,8 @@ import { zipOf } from '@warmpool/host-agent/testing/zip-builder.ts';
 import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
 import { errorBodySchema } from '@warmpool/protocol/errors.ts';
 import type { Fixture, RuntimeFixtures } from '../contract/runtime-agent/fixtures.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures, pythonFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { aNodePool, aPythonPool, isPythonHere, LocalWorld } from '../support/local-world.ts';
-import { pythonFixtures } from './fixtures-python/fixtures.ts';
 
 /** Whatever a claim brings, it gets one clear answer, and nothing of it stays: no instance, no process, no half of a cache entry. */
 
@@ -164,6 +163,7 @@ const CASES: BadCode[] = [
     message: /SyntaxError|failed while it was imported/,
   },
   { fixture: 'exitsOnImport', status: 422, code: 'UserCodeError', phase: 'import', message: /exit.*3/ },
+  { fixture: 'exitsWithZeroOnImport', status: 422, code: 'UserCodeError', phase: 'import', message: /exit.*0/ },
   { fixture: 'waitsOnImport', status: 504, code: 'InitTimeout', message: /400 ms/ },
   { fixture: 'spinsOnImport', status: 504, code: 'InitTimeout', message: /400 ms/ },
   { fixture: 'httpThrows', kind: 'http', status: 422, code: 'UserCodeError', message: /no database today/ },

@@ -10,7 +10,7 @@ import { WARM_POOL_CLAIMS, type WarmPoolClaim } from '@warmpool/operator/core/re
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { warmPoolClaimSpecSchema } from '@warmpool/protocol/warm-pool.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { aNodePool, aPythonPool, isPythonHere, LocalWorld } from '../support/local-world.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../../examples/functions', import.meta.url));

@@ -2,7 +2,7 @@ import { request as httpRequest } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { ClaimClient } from '@warmpool/local/claim-client.ts';
 import type { Pod } from '@warmpool/operator/core/resources.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { LocalProgram, poolFolder } from '../support/local-program.ts';
 import { aNodePool, aPythonPool, isPythonHere, LocalWorld } from '../support/local-world.ts';
 import { isAlive } from '../support/run-processes.ts';

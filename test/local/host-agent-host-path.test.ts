@@ -50,7 +50,9 @@ describe.skipIf(missing !== undefined)('volumes by hostPath', () => {
     await expect.poll(() => isUnmounted(subPath), { timeout: 10_000 }).toBe(true);
     node.kubelet.forgetPod('pod-1');
     await events.until((event) => event.type === 'POD_GONE');
-    await expect.poll(async () => (await second.request('GET', '/v1/cache')).body).toMatchObject({ entries: [{ inUse: 0 }] });
+    await expect
+      .poll(async () => (await second.request('GET', '/v1/cache')).body)
+      .toMatchObject({ entries: [{ inUse: 0 }] });
     expect(readdirSync(node.outside(node.hostPathDir))).toEqual([]);
     expect(existsSync(join(node.folder, 'pods', 'pod-1'))).toBe(false);
   });

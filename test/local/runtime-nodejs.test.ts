@@ -1,18 +1,19 @@
 import { cpSync, existsSync, rmSync } from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { StartedRuntime } from '../contract/runtime-agent/started-runtime.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
 
 const folder = fileURLToPath(new URL('../../runtime-agent/bootstrap/nodejs', import.meta.url));
 const runtime = (await describeRuntime(folder)) as PresentRuntime;
 
-runtimeContract(runtime, nodejsFixtures);
+runtimeContract(runtime);
 
 describe('the nodejs runtime, besides the contract', () => {
   const started: StartedRuntime[] = [];
@@ -76,6 +77,71 @@ describe('the nodejs runtime, besides the contract', () => {
   ])('loads %s', async (_, files, handler) => {
     const each = await loaded(files, handler);
     expect((await each.invoke({})).bytes.toString()).toBe('ok');
+  });
+
+  it.each([
+    ['an async generator', 'async function* () { yield "a"; yield Buffer.from("b"); }'],
+    ['a generator', 'function* () { yield "a"; yield "b"; }'],
+    ['a Node stream', '() => require("node:stream").Readable.from(["a", "b"])'],
+    ['a web stream', '() => new Response("ab").body'],
+    [
+      'a body with headers',
+      '() => ({ statusCode: 200, headers: { "X-Own": "yes" }, body: (function* () { yield "ab"; })() })',
+    ],
+  ])('streams %s', async (_, handler) => {
+    const each = await loaded({ 'index.js': `exports.handler = ${handler};` }, 'index.handler');
+    const answer = await each.serve({ path: '/' });
+    expect(answer).toMatchObject({ statusCode: 200, headers: { 'transfer-encoding': 'chunked' } });
+    expect(answer.bytes.toString()).toBe('ab');
+    expect(await each.status()).toMatchObject({ state: 'ready', requests: [{ state: 'succeeded' }] });
+  });
+
+  it('stops a stream whose client went away, and attributes to its request what it writes until then', async () => {
+    const code = `exports.handler = async function* () {
+      try {
+        for (let piece = 0; ; piece++) { console.log('piece', piece); yield 'x'; await new Promise((go) => setTimeout(go, 20)); }
+      } finally { console.log('cleaned up'); }
+    };`;
+    const each = await loaded({ 'index.js': code }, 'index.handler');
+    const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+    const request = http.request(
+      { host: '127.0.0.1', port: each.port, headers: { 'x-request-id': 'left' } },
+      (response) => {
+        response.once('data', () => begin()).once('error', () => {});
+      },
+    );
+    request.on('error', () => {}).end();
+    await begun;
+    request.destroy();
+    await each.until('the request to end', async () => (await each.status()).inFlight === 0);
+    expect(await each.status()).toMatchObject({ state: 'ready', requests: [{ id: 'left', state: 'cancelled' }] });
+    const logs = await each.send({ method: 'GET', path: '/v1/logs?requestId=left' });
+    const texts = (logs.json as { lines: { text: string }[] }).lines.map(({ text }) => text);
+    expect([texts[0], texts.at(-1)]).toEqual(['piece 0', 'cleaned up']);
+  });
+
+  it('discards a process whose stream does not end in time, and cuts the stream', async () => {
+    const code = 'exports.handler = async function* () { yield "a"; await new Promise(() => {}); };';
+    const each = await loaded({ 'index.js': code }, 'index.handler', {
+      limits: { requestTimeoutMs: 300, initTimeoutMs: 5_000 },
+    });
+    await expect(each.serve({ path: '/', headers: { 'x-request-id': 'stuck' } })).rejects.toThrow();
+    expect((await each.exited()).exitCode).toBe(1);
+    expect(each.termination()).toMatchObject({ reason: 'RequestTimeout', requestId: 'stuck' });
+  });
+
+  it('answers the requests beside one that costs the process, when several run at once', async () => {
+    const code =
+      'exports.handler = (event) => event.exits ? setTimeout(() => process.exit(3), 50) && new Promise(() => {}) : new Promise(() => {});';
+    const limits = { requestTimeoutMs: 10_000, initTimeoutMs: 5_000, concurrency: 3 };
+    const each = await loaded({ 'index.js': code }, 'index.handler', { limits });
+    const beside = each.invoke({}, { 'x-request-id': 'beside' });
+    const leaving = each.invoke({ exits: true }, { 'x-request-id': 'leaving' });
+    for (const answer of await Promise.all([beside, leaving])) {
+      expect(answer).toMatchObject({ statusCode: 502, json: { code: 'UserError' } });
+    }
+    await each.exited();
+    expect(each.termination()).toMatchObject({ reason: 'Exited', requestId: 'leaving' });
   });
 
   it('runs an app that is an ES module with top-level await', async () => {

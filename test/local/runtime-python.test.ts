@@ -3,8 +3,9 @@ import { readdir } from 'node:fs/promises';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import { pythonFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
-import { aWay, answersOk, pythonFixtures } from './fixtures-python/fixtures.ts';
+import { aWay, answersOk } from './fixtures-python/fixtures.ts';
 import {
   isAlive,
   PYTHON_FOLDER,
@@ -19,7 +20,7 @@ const runtime = await pythonRuntime();
 const missing = 'missing' in runtime ? runtime.missing : undefined;
 if (missing !== undefined) console.warn(`the Python runtime is NOT tested on this machine: ${missing}`);
 
-if (missing === undefined) runtimeContract(runtime, pythonFixtures);
+if (missing === undefined) runtimeContract(runtime as PresentRuntime);
 
 const ECHO = `def handler(event, context):
     return context.http["path"] + " " + (event if isinstance(event, str) else "")

@@ -4,11 +4,10 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
-import { nodejsFixtures } from '../contract/runtime-agent/nodejs-fixtures.ts';
+import { nodejsFixtures, pythonFixtures } from '../contract/runtime-agent/fixtures.ts';
 import { LocalProgram, poolFolder } from '../support/local-program.ts';
 import { aNodePool, aPythonPool, isPythonHere, LocalWorld } from '../support/local-world.ts';
 import { processGroup, readProcFile } from '../support/run-processes.ts';
-import { pythonFixtures } from './fixtures-python/fixtures.ts';
 
 /** A secret in a claim's env is for that instance alone. Each test looks for a value that is nowhere else on this machine. */
 

@@ -4,6 +4,7 @@ import { ControlServer } from './control-server.mjs';
 import { Ending, OpenAnswers } from './ending.mjs';
 import { AgentError } from './errors.mjs';
 import { ExitTrap } from './exit-trap.mjs';
+import { Error, Object, Promise, String } from './globals.mjs';
 import { HttpApp } from './http-app.mjs';
 import { Invocations } from './invocations.mjs';
 import { InvokeRoute } from './invoke-route.mjs';

@@ -1,4 +1,5 @@
 import { asAgentError, AgentError } from './errors.mjs';
+import { Buffer, clearTimeout, JSON, Math, Number, Promise, setTimeout, String } from './globals.mjs';
 
 /** @import { IncomingMessage, ServerResponse } from 'node:http' */
 

@@ -1,5 +1,6 @@
 import net from 'node:net';
 import { http } from './builtins.mjs';
+import { Buffer, JSON, Number, Set } from './globals.mjs';
 
 /**
  * @import { Server } from 'node:http'

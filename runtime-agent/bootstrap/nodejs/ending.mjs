@@ -1,3 +1,5 @@
+import { Promise, Set, setImmediate, setTimeout } from './globals.mjs';
+
 /**
  * @import { Server, ServerResponse } from 'node:http'
  * @import { TerminationReason } from './termination.mjs'

@@ -1,4 +1,5 @@
 import { http } from './builtins.mjs';
+import { Error, Object, String } from './globals.mjs';
 
 /**
  * @import { ErrorBody, FieldProblem } from '@warmpool/protocol/errors.ts'

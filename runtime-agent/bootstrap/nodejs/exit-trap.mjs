@@ -1,3 +1,5 @@
+import { Error, Number } from './globals.mjs';
+
 /** `process.exit` calls `process.reallyExit`, and some code calls that directly. */
 const hooks =
   /** @type {{ exit: (code?: number | string | null) => never, reallyExit: (code?: number | string | null) => never }} */ (

@@ -1,3 +1,5 @@
+import { Array, Number, Object } from './globals.mjs';
+
 /**
  * The checks that the schemas of protocol/ make, by hand: loading zod would cost every standby pod memory and boot time.
  * A unit test feeds both the same inputs.

@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel';
 import net from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { clearInterval, Date, Promise, setInterval } from './globals.mjs';
 
 /** @import { AddressInfo, Server } from 'node:net' */
 

@@ -1,3 +1,5 @@
+import { Object, String } from './globals.mjs';
+
 /**
  * Binding a process that belonged to nobody to one claim: environment, working directory, program arguments.
  *

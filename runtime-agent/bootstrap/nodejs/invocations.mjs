@@ -1,34 +1,22 @@
 import { BlockedError } from './block-guard.mjs';
 import { AgentError, endingError, lateError } from './errors.mjs';
-import { encodeResult } from './event-codec.mjs';
+import { encodeResult, encodeStream } from './event-codec.mjs';
+import { Date, Math, performance, Promise, Set, setImmediate, setTimeout } from './globals.mjs';
+import { after, openInvocation, timed } from './invocation.mjs';
 import { RequestLog } from './request-log.mjs';
+import { piecesOf } from './result-stream.mjs';
 import { describeUserError } from './user-error.mjs';
 import { WaitingLine } from './waiting-line.mjs';
 
 /**
  * @import { LoadRequest } from '@warmpool/protocol/runtime-agent-api.ts'
- * @import { EncodedResult } from './event-codec.mjs'
- * @import { RequestRecord, RequestState } from './request-log.mjs'
+ * @import { EncodedStream } from './event-codec.mjs'
+ * @import { Active, Bound, Call, Outcome, StreamResult } from './invocation.mjs'
+ * @import { RequestState } from './request-log.mjs'
  * @import { TerminationReason } from './termination.mjs'
  */
 
 /**
- * @typedef {{ method: string, path: string, query: Record<string, string>, headers: Record<string, unknown> }} HttpFacts
- * @typedef {{ id: string, event: unknown, sizeBytes: number, callerDeadlineUnixMs: number, http: HttpFacts }} Call
- * @typedef {{ handler: (event: unknown, context: unknown) => unknown, load: LoadRequest }} Bound
- * @typedef {{ result: EncodedResult, queueMs: number, handlerMs: number }} Outcome
- *
- * @typedef {object} Active a request that is queued or running
- * @property {Call} call
- * @property {RequestRecord} record
- * @property {AbortController} cancellation
- * @property {number} arrivedAt
- * @property {number} startedAt
- * @property {() => void} cancelTimer
- * @property {boolean} isKilled
- * @property {(outcome: Outcome) => void} resolve
- * @property {(error: AgentError) => void} reject
- *
  * @typedef {object} InvocationDeps
  * @property {import('./lifecycle.mjs').Lifecycle} lifecycle
  * @property {import('./log-ring.mjs').LogRing} logs
@@ -38,14 +26,14 @@ import { WaitingLine } from './waiting-line.mjs';
  * @property {(reason: TerminationReason, message: string, requestId?: string) => void} discard
  */
 
-/** Calls the handler for one request at a time, in the order of their arrival. */
+/** Calls the handler for as many requests at once as the load asked for, the others in the order of their arrival. */
 export class Invocations {
   requests = new RequestLog();
   executions = 0;
   /** @type {number | undefined} */
   idleSinceUnixMs;
-  /** @type {Active | undefined} */
-  #running;
+  /** @type {Set<Active>} */
+  #running = new Set();
   #waiting = new WaitingLine();
   /** @type {Bound | undefined} */
   #bound;
@@ -59,7 +47,7 @@ export class Invocations {
   }
 
   get inFlight() {
-    return this.#waiting.length + (this.#running === undefined ? 0 : 1);
+    return this.#waiting.length + this.#running.size;
   }
 
   /** @param {(event: unknown, context: unknown) => unknown} handler @param {LoadRequest} load */
@@ -85,20 +73,8 @@ export class Invocations {
   submit(call) {
     this.admit(call.id);
     const { promise, resolve, reject } = Promise.withResolvers();
-    const isFirst = this.#running === undefined;
-    /** @type {Active} */
-    const active = {
-      call,
-      record: this.requests.open(call.id, 'queued'),
-      cancellation: new AbortController(),
-      arrivedAt: performance.now(),
-      startedAt: 0,
-      cancelTimer: () => {},
-      isKilled: false,
-      resolve,
-      reject,
-    };
-    if (isFirst) this.#start(active);
+    const active = openInvocation(call, this.requests.open(call.id, 'queued'), resolve, reject);
+    if (this.#running.size < this.#limit()) this.#start(active);
     else {
       active.cancelTimer = after(this.#remainingMs(call), () => this.#expire(active));
       this.#waiting.join(active);
@@ -120,7 +96,7 @@ export class Invocations {
     }
     const words = `the request was killed${reason === '' ? '' : `: ${reason}`}`;
     const error = new AgentError('RequestKilled', words);
-    if (active !== this.#running) {
+    if (!this.#running.has(active)) {
       this.#waiting.leave(active);
       this.#settle(active, 'cancelled', error);
       return { isUnderWay: true, state: 'cancelled' };
@@ -128,7 +104,7 @@ export class Invocations {
     active.isKilled = true;
     active.cancellation.abort(error);
     const giveUp = () => {
-      if (this.#running !== active) return;
+      if (!this.#running.has(active)) return;
       this.#settle(active, 'cancelled', error);
       this.#deps.discard('Killed', `request ${requestId} did not stop when it was told to: ${words}`, requestId);
     };
@@ -139,18 +115,21 @@ export class Invocations {
 
   /** The process is about to end because of user code: whoever waits gets an answer. @param {string} message */
   failAll(message) {
-    const running = this.#running;
-    if (running !== undefined)
+    for (const running of this.#running) {
       this.#settle(running, 'failed', new AgentError('UserError', message, { phase: 'invoke' }));
+    }
     for (let first = this.#waiting.first; first !== undefined; first = this.#waiting.first) {
       this.#waiting.leave(first);
       this.#settle(first, 'lost', endingError());
     }
   }
 
-  /** @returns {string | undefined} */
+  /** Whose code runs just now, as far as it can be told. @returns {string | undefined} */
   get runningId() {
-    return this.#running?.call.id;
+    const current = this.#deps.capture.requestId;
+    const running = [...this.#running].map(({ call }) => call.id);
+    if (current !== undefined && running.includes(current)) return current;
+    return running.length === 1 ? running[0] : undefined;
   }
 
   /** Resolves once nothing runs or waits. @returns {Promise<void>} */
@@ -165,7 +144,7 @@ export class Invocations {
     const { capture, guard, lifecycle, watchdog } = this.#deps;
     const { handler, load } = /** @type {Bound} */ (this.#bound);
     active.cancelTimer();
-    this.#running = active;
+    this.#running.add(active);
     const remainingMs = this.#remainingMs(call);
     if (remainingMs === 0) return this.#settle(active, 'timed_out', lateError());
     active.startedAt = performance.now();
@@ -174,7 +153,8 @@ export class Invocations {
     else lifecycle.touch();
     const deadlineUnixMs = Date.now() + remainingMs;
     active.cancelTimer = after(remainingMs, () => this.#timeOut(active));
-    watchdog.watch(call.id, deadlineUnixMs);
+    active.deadlineUnixMs = deadlineUnixMs;
+    this.#watchEarliest();
     const context = {
       requestId: call.id,
       deadlineUnixMs,
@@ -200,20 +180,36 @@ export class Invocations {
 
   /** @param {Active} active @param {unknown} value */
   #succeed(active, value) {
-    if (active !== this.#running) return;
+    if (!this.#running.has(active)) return;
     if (active.isKilled) return this.#fail(active, active.cancellation.signal.reason);
-    const handlerMs = performance.now() - active.startedAt;
     try {
-      const result = encodeResult(value);
-      this.#settle(active, 'succeeded', { result, queueMs: active.startedAt - active.arrivedAt, handlerMs });
+      const stream = encodeStream(value);
+      if (stream !== undefined) return active.resolve(timed(active, this.#streamed(active, stream)));
+      this.#settle(active, 'succeeded', timed(active, encodeResult(value)));
     } catch (error) {
       this.#fail(active, error);
     }
   }
 
+  /** The request goes on until its last piece is sent. @param {Active} active @param {EncodedStream} stream @returns {StreamResult} */
+  #streamed(active, { source, ...result }) {
+    const pieces = piecesOf(source, {
+      signal: active.cancellation.signal,
+      run: (call) => this.#deps.capture.run(active.call.id, call),
+      onEnd: () =>
+        this.#running.has(active) && this.#settle(active, 'succeeded', timed(active, { ...result, body: '' })),
+      onFail: (error) => this.#fail(active, error),
+      onAbandoned: () => {
+        const error = new AgentError('RequestKilled', 'the client closed the connection');
+        if (this.#running.has(active)) this.#settle(active, 'cancelled', error);
+      },
+    });
+    return { ...result, pieces };
+  }
+
   /** @param {Active} active @param {unknown} thrown */
   #fail(active, thrown) {
-    if (active !== this.#running) return;
+    if (!this.#running.has(active)) return;
     if (active.isKilled) {
       return this.#settle(active, 'cancelled', /** @type {AgentError} */ (active.cancellation.signal.reason));
     }
@@ -227,7 +223,7 @@ export class Invocations {
 
   /** JavaScript that runs cannot be stopped for sure, so the process goes with it. @param {Active} active */
   #timeOut(active) {
-    if (active !== this.#running) return;
+    if (!this.#running.has(active)) return;
     const words = `the request did not end within ${Math.round(performance.now() - active.startedAt)} ms`;
     const error = new AgentError('RequestTimeout', words);
     active.cancellation.abort(error);
@@ -243,7 +239,7 @@ export class Invocations {
 
   /** @param {Active} active @param {RequestState} state @param {Outcome | AgentError} outcome */
   #settle(active, state, outcome) {
-    const { lifecycle, logs, watchdog } = this.#deps;
+    const { lifecycle, logs } = this.#deps;
     const { record, call } = active;
     active.cancelTimer();
     record.state = state;
@@ -254,19 +250,33 @@ export class Invocations {
     } else active.resolve(outcome);
     logs.flush(call.id);
     lifecycle.touch();
-    if (active !== this.#running) return this.#tellIdle();
-    this.#running = undefined;
+    if (!this.#running.delete(active)) return this.#tellIdle();
     this.executions++;
     this.idleSinceUnixMs = Date.now();
-    watchdog.clear();
+    this.#watchEarliest();
     const next = lifecycle.state === 'failed' ? undefined : this.#waiting.first;
     if (next !== undefined) {
       this.#waiting.leave(next);
       // a turn of the event loop between two requests, so that answers leave and kills come in
-      this.#running = next;
-      setImmediate(() => (this.#running === next ? this.#start(next) : undefined));
-    } else if (lifecycle.state === 'busy') lifecycle.moveTo('ready');
+      this.#running.add(next);
+      setImmediate(() => (this.#running.has(next) ? this.#start(next) : undefined));
+    } else if (lifecycle.state === 'busy' && this.#running.size === 0) lifecycle.moveTo('ready');
     this.#tellIdle();
+  }
+
+  /** The watchdog thread has room for one deadline. */
+  #watchEarliest() {
+    /** @type {Active | undefined} */
+    let earliest;
+    for (const active of this.#running) {
+      if (active.deadlineUnixMs < (earliest?.deadlineUnixMs ?? Infinity)) earliest = active;
+    }
+    if (earliest === undefined) this.#deps.watchdog.clear();
+    else this.#deps.watchdog.watch(earliest.call.id, earliest.deadlineUnixMs);
+  }
+
+  #limit() {
+    return this.#bound?.load.limits.concurrency ?? 1;
   }
 
   #tellIdle() {
@@ -276,7 +286,7 @@ export class Invocations {
 
   /** @param {string} requestId */
   #active(requestId) {
-    if (this.#running?.call.id === requestId) return this.#running;
+    for (const active of this.#running) if (active.call.id === requestId) return active;
     return this.#waiting.find(requestId);
   }
 
@@ -285,10 +295,4 @@ export class Invocations {
     const limitMs = this.#bound?.load.limits.requestTimeoutMs ?? 0;
     return Math.max(0, Math.min(limitMs, call.callerDeadlineUnixMs - Date.now()));
   }
-}
-
-/** @param {number} delayMs @param {() => void} task @returns {() => void} cancels it */
-function after(delayMs, task) {
-  const timer = setTimeout(task, delayMs);
-  return () => clearTimeout(timer);
 }

@@ -3,6 +3,7 @@ import { readBody, sendError } from './answers.mjs';
 import { AgentError } from './errors.mjs';
 import { decodeEvent } from './event-codec.mjs';
 import { SHAPES } from './field-checks.mjs';
+import { Buffer, Number, Object, Promise, URLSearchParams } from './globals.mjs';
 import { describeUserError } from './user-error.mjs';
 
 /**
@@ -45,7 +46,8 @@ export class InvokeRoute {
       const outcome = await this.#invocations.submit({ id, event, sizeBytes: body.length, callerDeadlineUnixMs, http });
       const { queueMs, handlerMs } = outcome;
       headers['server-timing'] = `queue;dur=${queueMs.toFixed(2)}, handler;dur=${handlerMs.toFixed(2)}`;
-      sendResult(response, outcome.result, headers);
+      if ('pieces' in outcome.result) await sendStream(response, outcome.result, headers);
+      else sendResult(response, outcome.result, headers);
     } catch (error) {
       if (!request.readableEnded) request.resume();
       sendError(response, error, headers);
@@ -69,6 +71,29 @@ function sendResult(response, result, agentHeaders) {
     const { message } = describeUserError(error);
     for (const name of response.getHeaderNames()) response.removeHeader(name);
     throw new AgentError('UserError', `the handler's headers cannot be sent: ${message}`, { phase: 'invoke' });
+  }
+}
+
+/**
+ * A stream that fails, or whose client is slow for too long, ends with the connection: half of it must not pass for the whole.
+ * @param {ServerResponse} response @param {import('./invocation.mjs').StreamResult} result
+ * @param {Record<string, string>} agentHeaders
+ */
+async function sendStream(response, { statusCode, headers: own, pieces }, agentHeaders) {
+  const { 'transfer-encoding': _, connection: __, 'content-length': ___, ...headers } = own;
+  const isGone = new Promise((resolve) => response.once('close', () => resolve(undefined)));
+  try {
+    response.writeHead(statusCode, { ...headers, ...agentHeaders });
+    response.flushHeaders();
+    for await (const piece of pieces) {
+      if (response.destroyed) break;
+      if (!response.write(piece)) {
+        await Promise.race([isGone, new Promise((resolve) => response.once('drain', () => resolve(undefined)))]);
+      }
+    }
+    response.end();
+  } catch {
+    response.destroy();
   }
 }
 

@@ -1,4 +1,5 @@
 import { crypto } from './builtins.mjs';
+import { Date } from './globals.mjs';
 
 /** @import { AgentState } from '@warmpool/protocol/runtime-agent-api.ts' */
 

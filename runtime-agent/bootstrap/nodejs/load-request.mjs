@@ -1,5 +1,6 @@
 import { AgentError } from './errors.mjs';
 import { FieldChecks, SHAPES } from './field-checks.mjs';
+import { Object } from './globals.mjs';
 
 /**
  * @import { LoadRequest, AgentKillRequest } from '@warmpool/protocol/runtime-agent-api.ts'
@@ -54,10 +55,11 @@ export function parseLoadRequest(body) {
     }
     checkEnv(checks, request['env']);
     checkService(checks, request['service']);
-    const limits = checks.object('limits', request['limits'], ['requestTimeoutMs', 'initTimeoutMs']);
+    const limits = checks.object('limits', request['limits'], ['requestTimeoutMs', 'initTimeoutMs', 'concurrency']);
     if (limits !== undefined) {
       checks.whole('limits.requestTimeoutMs', limits['requestTimeoutMs'], 1);
       checks.whole('limits.initTimeoutMs', limits['initTimeoutMs'], 1);
+      if (limits['concurrency'] !== undefined) checks.whole('limits.concurrency', limits['concurrency'], 1, 1000);
     }
   }
   refuseProblems(checks, 'load');

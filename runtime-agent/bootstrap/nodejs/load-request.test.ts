@@ -1,6 +1,12 @@
 import { describe, expect, it } from 'vitest';
-import { agentKillRequestSchema, ENV_ALLOW_LIST, loadRequestSchema } from '@warmpool/protocol/runtime-agent-api.ts';
+import {
+  agentKillRequestSchema,
+  CONTRACT_VERSION,
+  ENV_ALLOW_LIST,
+  loadRequestSchema,
+} from '@warmpool/protocol/runtime-agent-api.ts';
 import { fieldProblems } from '@warmpool/protocol/errors.ts';
+import { CONTRACT_VERSION as OWN_CONTRACT_VERSION } from './contract-version.mjs';
 import { AgentError } from './errors.mjs';
 import { KEPT_ENV_NAMES } from './identity.mjs';
 import { parseKillRequest, parseLoadRequest } from './load-request.mjs';
@@ -15,7 +21,7 @@ const goodLoad = {
   code: { path: '/code', digest: `sha256:${'a'.repeat(64)}` },
   env: { A: '1', _b: '' },
   service: { region: 'north' },
-  limits: { requestTimeoutMs: 1, initTimeoutMs: 1 },
+  limits: { requestTimeoutMs: 1, initTimeoutMs: 1, concurrency: 1 },
 };
 
 /** Values of every kind that a client may get wrong, tried in each field. */
@@ -104,6 +110,7 @@ const paths = [
   ['limits'],
   ['limits', 'requestTimeoutMs'],
   ['limits', 'initTimeoutMs'],
+  ['limits', 'concurrency'],
   ['extra'],
 ];
 
@@ -147,6 +154,10 @@ describe('the checks of /v1/kill', () => {
       if (schema.success) expect.soft(parseKillRequest(body), label).toEqual(schema.data);
     }
   });
+});
+
+it('the contract version is that of the protocol', () => {
+  expect(OWN_CONTRACT_VERSION).toBe(CONTRACT_VERSION);
 });
 
 it('the kept names of the environment are those of the contract', () => {

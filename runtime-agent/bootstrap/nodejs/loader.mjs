@@ -2,6 +2,7 @@ import path from 'node:path';
 import { BlockedError } from './block-guard.mjs';
 import { AgentError } from './errors.mjs';
 import { ExitCalled } from './exit-trap.mjs';
+import { clearTimeout, Math, performance, Promise, Set, setTimeout } from './globals.mjs';
 import { environmentOf, replaceEnvironment } from './identity.mjs';
 import { describeUserError } from './user-error.mjs';
 import { findHandlerFile, findMainFile, pickHandler, startImport } from './user-module.mjs';
@@ -189,8 +190,10 @@ export class Loader {
   /** @param {LoadRequest} request @param {number} importMs @param {number} totalMs @returns {LoadReply} */
   #reply(request, importMs, totalMs) {
     const { config, lifecycle } = this.#deps;
-    const { claimId } = request;
-    return { state: 'ready', claimId, epoch: lifecycle.epoch, port: config.port, timings: { importMs, totalMs } };
+    const { claimId, limits } = request;
+    const concurrency = limits.concurrency ?? 1;
+    const timings = { importMs, totalMs };
+    return { state: 'ready', claimId, epoch: lifecycle.epoch, port: config.port, concurrency, timings };
   }
 
   /** @param {LoadRequest} request */
@@ -246,8 +249,9 @@ function bindProcess(request, config, file) {
 }
 
 /** Node's timers count in 31 bits and fire at once beyond. @param {LoadRequest['limits']} limits */
-function withinTimers({ requestTimeoutMs, initTimeoutMs }) {
+function withinTimers({ requestTimeoutMs, initTimeoutMs, ...others }) {
   return {
+    ...others,
     requestTimeoutMs: Math.min(requestTimeoutMs, LONGEST_TIMER_MS),
     initTimeoutMs: Math.min(initTimeoutMs, LONGEST_TIMER_MS),
   };

@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { Buffer, Object, Reflect } from './globals.mjs';
 
 /** @import { LogRing } from './log-ring.mjs' */
 
@@ -22,6 +23,11 @@ export class LogCapture {
 
   uninstall() {
     for (const restore of this.#restore.splice(0)) restore();
+  }
+
+  /** Of the code that runs just now. */
+  get requestId() {
+    return this.#requestId.getStore();
   }
 
   /** @template T @param {string} requestId @param {() => T} call @returns {T} */

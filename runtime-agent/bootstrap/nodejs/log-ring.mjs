@@ -1,3 +1,5 @@
+import { Buffer, Date, Map } from './globals.mjs';
+
 /** @typedef {{ seq: number, timeUnixMs: number, stream: 'stdout' | 'stderr', requestId?: string, text: string }} LogLine */
 
 const LINE_LIMIT_BYTES = 16 * 1024;

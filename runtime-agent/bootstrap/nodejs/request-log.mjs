@@ -1,3 +1,5 @@
+import { Date, Map } from './globals.mjs';
+
 /** @typedef {'queued' | 'running' | 'succeeded' | 'failed' | 'cancelled' | 'timed_out' | 'lost'} RequestState */
 /**
  * @typedef {{ id: string, state: RequestState, startedAtUnixMs: number, endedAtUnixMs?: number, exitReason?: string }} RequestRecord

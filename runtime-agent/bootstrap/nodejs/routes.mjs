@@ -1,5 +1,7 @@
 import { errorAnswer, isJson, parseJson, readBody, sendError, sendJson } from './answers.mjs';
+import { CONTRACT_VERSION } from './contract-version.mjs';
 import { AgentError } from './errors.mjs';
+import { Number, Object, URLSearchParams } from './globals.mjs';
 import { parseKillRequest, parseLoadRequest } from './load-request.mjs';
 
 /**
@@ -95,7 +97,8 @@ export class Routes {
   #health(query) {
     const { state, epoch } = this.#deps.lifecycle;
     const isReady = state === 'standby' || state === 'ready' || state === 'busy';
-    return { statusCode: query.get('probe') === 'ready' && !isReady ? 503 : 200, body: { state, epoch } };
+    const body = { contract: CONTRACT_VERSION, state, epoch };
+    return { statusCode: query.get('probe') === 'ready' && !isReady ? 503 : 200, body };
   }
 
   /** @param {URLSearchParams} query @returns {Answer} */
@@ -112,6 +115,7 @@ export class Routes {
     }
     /** @type {StatusReply} */
     const status = {
+      contract: CONTRACT_VERSION,
       state: lifecycle.state,
       epoch: lifecycle.epoch,
       seq: lifecycle.seq,

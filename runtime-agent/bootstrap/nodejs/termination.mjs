@@ -1,4 +1,5 @@
 import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { Date, JSON, String } from './globals.mjs';
 
 /**
  * @typedef {'InitTimeout' | 'RequestTimeout' | 'UserCodeError' | 'HandlerNotFound' | 'ListenFailed' | 'Crashed' | 'Exited'

@@ -1,4 +1,5 @@
 import { fileURLToPath } from 'node:url';
+import { Error, JSON, String } from './globals.mjs';
 
 const AGENT_FOLDER = fileURLToPath(new URL('.', import.meta.url));
 const STACK_LIMIT_CHARACTERS = 4096;

@@ -3,6 +3,7 @@ import { Module } from 'node:module';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { AgentError } from './errors.mjs';
+import { JSON, Object, Set } from './globals.mjs';
 
 const MODULE_ENDINGS = ['.js', '.cjs', '.mjs'];
 

@@ -1,6 +1,6 @@
 import { AgentError } from './errors.mjs';
 
-/** @import { Active } from './invocations.mjs' */
+/** @import { Active } from './invocation.mjs' */
 
 const WAITING_REQUESTS = 100;
 const WAITING_BYTES = 64 * 1024 * 1024;

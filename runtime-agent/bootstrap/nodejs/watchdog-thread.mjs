@@ -1,6 +1,7 @@
-import { readSync, rmSync } from 'node:fs';
+import { readSync, renameSync, rmSync } from 'node:fs';
 import net from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
+import { CONTRACT_VERSION } from './contract-version.mjs';
 import { writeTermination } from './termination.mjs';
 
 /**
@@ -28,8 +29,13 @@ setInterval(() => {
   kill('RequestTimeout', 'the request passed its deadline and blocked the process');
 }, TICK_MS);
 
-rmSync(socketPath, { force: true });
-net.createServer(serve).listen(socketPath, () => parentPort?.postMessage('up'));
+// whoever sees the socket must get an answer on it
+const hidden = `${socketPath}.booting`;
+for (const file of [hidden, socketPath]) rmSync(file, { force: true });
+net.createServer(serve).listen(hidden, () => {
+  renameSync(hidden, socketPath);
+  parentPort?.postMessage('up');
+});
 
 /** The main thread has stdin open without blocking, but does not look at it while it is blocked itself. */
 function lifelineEnded() {
@@ -62,7 +68,7 @@ function answer(socket, head, body) {
   const [, method = '', target = ''] = /^(\S+) (\S+)/.exec(head) ?? [];
   const path = target.split('?', 1)[0];
   if (path === '/v1/health' && method === 'GET') {
-    return send(socket, '200 OK', { state: STATES[Atomics.load(state, 0)], epoch });
+    return send(socket, '200 OK', { contract: CONTRACT_VERSION, state: STATES[Atomics.load(state, 0)], epoch });
   }
   if (path === '/v1/kill' && method === 'POST') {
     const requestId = fieldOf(body, 'requestId');

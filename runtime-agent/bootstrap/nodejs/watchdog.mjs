@@ -1,4 +1,5 @@
 import { Worker } from 'node:worker_threads';
+import { Atomics, BigInt, Buffer, clearTimeout, Math, setTimeout, String } from './globals.mjs';
 
 /** @import { AgentState } from '@warmpool/protocol/runtime-agent-api.ts' */
 

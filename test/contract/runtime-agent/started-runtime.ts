@@ -1,8 +1,6 @@
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +10,7 @@ import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { Fixture } from './fixtures.ts';
 import { send } from './socket-client.ts';
 import type { Answer, Outgoing } from './socket-client.ts';
+import { FreePorts } from '../../../conformance/targets/free-ports.ts';
 
 const BOOT_TIMEOUT_MS = 20_000;
 const EXIT_TIMEOUT_MS = 15_000;
@@ -74,7 +73,7 @@ export class StartedRuntime {
 
   static async start(runtime: PresentRuntime, options: StartOptions = {}): Promise<StartedRuntime> {
     const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-runtime-'));
-    const started = new StartedRuntime(runtime, folder, await freePort(), options);
+    const started = new StartedRuntime(runtime, folder, await new FreePorts().take(), options);
     if (options.returnsEarly === true) return started;
     await started.until('the socket to appear', () => existsSync(started.socketPath), BOOT_TIMEOUT_MS);
     return started;
@@ -158,15 +157,4 @@ export class StartedRuntime {
     await this.#exited.catch(() => {});
     rmSync(this.folder, { recursive: true, force: true });
   }
-}
-
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }

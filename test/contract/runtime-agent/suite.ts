@@ -1,56 +1,42 @@
-import { afterEach, describe, expect, it } from 'vitest';
-import type { RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
-import { badCodeCases } from './bad-code-cases.ts';
-import { environmentCases } from './environment-cases.ts';
-import type { RuntimeFixtures } from './fixtures.ts';
-import { httpAppCases } from './http-app-cases.ts';
-import { invokeCases } from './invoke-cases.ts';
-import { killCases } from './kill-cases.ts';
-import { lifeCases } from './life-cases.ts';
-import { loadCases } from './load-cases.ts';
-import { logCases } from './log-cases.ts';
-import { socketCases } from './socket-cases.ts';
-import { StartedRuntime } from './started-runtime.ts';
-import type { StartOptions } from './started-runtime.ts';
+import { mkdtempSync, rmSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import { ALL_CASES } from '../../../conformance/all-cases.ts';
+import { functionsFolderOf } from '../../../conformance/config.ts';
+import { readFunctionSet } from '../../../conformance/functions.ts';
+import { prepareFunctions } from '../../../conformance/prepare-functions.ts';
+import { textReport } from '../../../conformance/report.ts';
+import { runCases } from '../../../conformance/run-cases.ts';
+import type { JudgedCase } from '../../../conformance/run-cases.ts';
+import { ProcessTarget } from '../../../conformance/targets/process-target.ts';
 
-/** What every file of cases gets. Processes started by `start` are gone after the case. */
-export interface Bench {
-  fixtures: RuntimeFixtures;
-  start: (options?: StartOptions) => Promise<StartedRuntime>;
-}
+const LANES = 3;
+const WHOLE_KIT_MS = 600_000;
 
-/**
- * The contract of docs/runtime-contract.md as black-box cases, for any runtime that a manifest describes. A language calls it
- * from `test/local/runtime-<language>.test.ts` with its own writing of the functions in fixtures.ts:
- *
- *   runtimeContract(await describeRuntime(folder), fixtures);
- */
-export function runtimeContract(runtime: RuntimeDescription, fixtures: RuntimeFixtures): void {
-  describe(`the ${runtime.name} runtime`, () => {
-    if ('missing' in runtime) {
-      it('can be started on this machine', () => {
-        expect.fail(runtime.missing);
+/** Every case of the conformance kit as a test, against a runtime whose test functions are in `conformance/functions/<name>`. */
+export function runtimeContract({ name, version, command }: PresentRuntime): void {
+  describe(`the ${name} runtime keeps the contract`, () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-functions-'));
+    const source = functionsFolderOf(name);
+    const offers = new Set<string>(readFunctionSet(source).offers);
+    let judged: JudgedCase[] = [];
+    beforeAll(async () => {
+      const target = new ProcessTarget({
+        functions: prepareFunctions(source, folder),
+        codePath: folder,
+        path: process.env['PATH'] ?? '',
+        runtime: { name, version },
+        words: () => command,
       });
-      return;
-    }
-    const started: StartedRuntime[] = [];
-    afterEach(async () => {
-      await Promise.all(started.splice(0).map((each) => each.dispose()));
+      judged = await runCases(ALL_CASES, target, { lanes: LANES });
+    }, WHOLE_KIT_MS);
+    afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+    it.each(ALL_CASES.filter(({ offer }) => offer === undefined || offers.has(offer)))('$rule: $title', ({ rule }) => {
+      const own = judged.filter((each) => each.rule === rule);
+      expect(own.map(({ result }) => result.outcome).join(), textReport(name, own)).toBe('passed');
     });
-    const start = async (options?: StartOptions): Promise<StartedRuntime> => {
-      const each = await StartedRuntime.start(runtime, options);
-      started.push(each);
-      return each;
-    };
-    const bench: Bench = { fixtures, start };
-    describe('life', () => lifeCases(bench));
-    describe('control socket', () => socketCases(bench));
-    describe('load', () => loadCases(bench));
-    describe('environment', () => environmentCases(bench));
-    describe('code that is wrong', () => badCodeCases(bench));
-    describe('invoke', () => invokeCases(bench));
-    describe('kill', () => killCases(bench));
-    describe('logs', () => logCases(bench));
-    describe('apps', () => httpAppCases(bench));
   });
 }

@@ -22,7 +22,7 @@ STATUS_OF_CODE = {
     "NotLoaded": 425,
     "QueueFull": 429,
     "HeadersTooLarge": 431,
-    "PortUnavailable": 500,
+    "ListenFailed": 500,
     "UserError": 502,
     "RequestKilled": 502,
     "InitTimeout": 504,

@@ -13,7 +13,7 @@ from ..http.parser import Request
 from ..http.server import Responder
 from .ending import Ending
 from .invocations import Invocations
-from .lifecycle import Lifecycle
+from .lifecycle import CONTRACT_VERSION, Lifecycle
 from .loading import Loading
 from .log_ring import LogRing
 from .status import Status
@@ -82,7 +82,8 @@ class ControlApi:
     def _health(self, request: Request, responder: Responder) -> None:
         state = self._lifecycle.state
         is_unready = _query(request, "probe") == "ready" and state not in _PROBED_STATES
-        _send_json(responder, 503 if is_unready else 200, {"state": state, "epoch": self._lifecycle.epoch})
+        body = {"contract": CONTRACT_VERSION, "state": state, "epoch": self._lifecycle.epoch}
+        _send_json(responder, 503 if is_unready else 200, body)
 
     def _tell_status(self, request: Request, responder: Responder) -> None:
         _send_json(responder, 200, self._status.body(_query(request, "requestId")))

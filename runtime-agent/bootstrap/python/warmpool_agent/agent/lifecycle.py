@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import time
 
+CONTRACT_VERSION = "1.0"
+
 _NEXT = {
     "booting": ("standby", "draining", "terminated", "failed"),
     "standby": ("loading", "draining", "terminated", "failed"),

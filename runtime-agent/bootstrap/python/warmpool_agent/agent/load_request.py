@@ -23,6 +23,7 @@ MAX_ENV_VALUE_CHARACTERS = 32 * 1024
 MAX_SERVICE_ENTRIES = 64
 MAX_SERVICE_VALUE_CHARACTERS = 1024
 MAX_CODE_PATH_CHARACTERS = 4096
+MAX_CONCURRENCY = 1000
 
 Problem = dict  # {"field": str, "message": str}
 
@@ -88,7 +89,7 @@ class _Checker:
             field = f"{path}.{name}" if path else name
             if name in value:
                 check(self, value[name], field)
-            else:
+            elif name not in _OPTIONAL:
                 self.refuse(field, "is required")
         for name in value:
             if name not in checks:
@@ -105,13 +106,15 @@ def _text(pattern: re.Pattern[str], message: str) -> Check:
     return check
 
 
-def _integer(minimum: int) -> Check:
+def _integer(minimum: int, maximum: int = MAX_SAFE_INTEGER) -> Check:
     def check(checker: _Checker, value: Any, field: str) -> None:
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
         if not is_number or value != value or abs(value) > MAX_SAFE_INTEGER or value != int(value):
             checker.refuse(field, "must be a whole number")
         elif value < minimum:
             checker.refuse(field, f"must be {minimum} or more")
+        elif value > maximum:
+            checker.refuse(field, f"must be {maximum} or less")
 
     return check
 
@@ -210,5 +213,8 @@ _LOAD_FIELDS: dict[str, Check] = {
     ),
     "env": _check_env,
     "service": _check_service,
-    "limits": _object({"requestTimeoutMs": _integer(1), "initTimeoutMs": _integer(1)}),
+    "limits": _object(
+        {"requestTimeoutMs": _integer(1), "initTimeoutMs": _integer(1), "concurrency": _integer(1, MAX_CONCURRENCY)}
+    ),
 }
+_OPTIONAL = ("concurrency",)

@@ -169,7 +169,7 @@ class Loading:
 
     def _port_unavailable(self, why: str) -> None:
         message = f"the port {self._config.port} of {self._config.host} cannot be used: {why}"
-        self._fail(AgentError("PortUnavailable", message))
+        self._fail(AgentError("ListenFailed", message, phase="listen"))
 
     def _import_done(self, import_ms: float) -> None:
         assert self.request is not None and self._server is not None
@@ -198,6 +198,8 @@ class Loading:
             "claimId": self.request.claim_id,
             "epoch": self._lifecycle.epoch,
             "port": self._config.port,
+            # One interpreter lock, one request: asking for more is not refused, the reply says what holds.
+            "concurrency": 1,
             "timings": {"importMs": round(import_ms, 3), "totalMs": round(total_ms, 3)},
         }
         return json.dumps(reply).encode()
@@ -217,7 +219,7 @@ class Loading:
     def _fail(self, error: AgentError) -> None:
         self._logs.end_request()
         self._settle_error(error)
-        self._ending.fail("BootFailed" if error.code == "PortUnavailable" else error.code, error.message)
+        self._ending.fail(error.code, error.message)
 
     def _settle_error(self, error: AgentError) -> None:
         self._stop_waiting()

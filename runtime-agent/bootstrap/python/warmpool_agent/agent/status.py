@@ -8,7 +8,7 @@ from typing import Any
 from ..config import Config
 from ..errors import AgentError
 from .child_process import ChildProcess
-from .lifecycle import Lifecycle, now_unix_ms
+from .lifecycle import CONTRACT_VERSION, Lifecycle, now_unix_ms
 from .loading import Loading
 from .requests import RequestHistory
 
@@ -44,6 +44,7 @@ class Status:
             "lastError": lifecycle.last_error,
         }
         return {
+            "contract": CONTRACT_VERSION,
             "state": lifecycle.state,
             "epoch": lifecycle.epoch,
             "seq": lifecycle.seq,

@@ -19,6 +19,7 @@ class Cancellation:
     def __init__(self) -> None:
         self.is_cancelled = False
         self._seen = 0
+        self._settled = 0
         self._is_armed = False
 
     def install(self) -> None:
@@ -28,11 +29,16 @@ class Cancellation:
         deadline = time.monotonic() + SETTLE_SECONDS
         while self._seen < sent and time.monotonic() < deadline:
             time.sleep(0.0002)
-        self._seen = sent
+        # One more than that is for this call already, and came before it could be armed.
+        self._seen = max(self._seen, sent)
+        self._settled = sent
 
     def __enter__(self) -> "Cancellation":
         self.is_cancelled = False
         self._is_armed = True
+        if self._seen > self._settled:
+            self._is_armed = False
+            self._cancel()
         return self
 
     def __exit__(self, *_exception: object) -> None:
@@ -41,5 +47,8 @@ class Cancellation:
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._seen += 1
         if self._is_armed:
-            self.is_cancelled = True
-            raise RequestCancelled("the request was cancelled")
+            self._cancel()
+
+    def _cancel(self) -> None:
+        self.is_cancelled = True
+        raise RequestCancelled("the request was cancelled")

@@ -17,7 +17,7 @@ class Untouched:
         self._modules = dict(sys.modules)
         self._path = list(sys.path)
         self._finders = list(sys.meta_path)
-        self._path_cache = set(sys.path_importer_cache)
+        self._path_cache = dict(sys.path_importer_cache)
         self._argv = list(sys.argv)
         self._orig_argv = list(getattr(sys, "orig_argv", []))
         self._env = dict(os.environ)
@@ -40,3 +40,6 @@ class Untouched:
         replace_env(self._env)
         os.chdir(self._folder)
         importlib.invalidate_caches()
+        # which forgets the folders that are not there
+        for folder, finder in self._path_cache.items():
+            sys.path_importer_cache.setdefault(folder, finder)
