@@ -11,6 +11,7 @@ import { archiveTree } from './packing/archive.ts';
 import { buildOnce, installDependencies } from './packing/dependencies.ts';
 import { loadFunctionFile } from './packing/function-file.ts';
 import type { FunctionFile } from './packing/function-file.ts';
+import { compileJava } from './packing/java.ts';
 import { ToolError, runTool } from './packing/run-tool.ts';
 import { hashFiles, listFiles } from './packing/source-files.ts';
 
@@ -118,6 +119,7 @@ function buildTree(
       await copyFile(path.join(folder, name), path.join(tree, name));
     }
     if (runtime.name === 'python') await compilePython(tree, runtime, env);
+    if (runtime.name === 'java') await compileJava(tree, env);
   });
 }
 
