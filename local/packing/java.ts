@@ -48,7 +48,7 @@ export async function compileJava(tree: string, env: Env): Promise<void> {
   if (sources.length === 0) return;
   const classPath = (await isThere(path.join(tree, 'lib'))) ? ['-cp', 'lib/*'] : [];
   await runTool({
-    program: env['JAVA_HOME'] === undefined ? 'javac' : path.join(env['JAVA_HOME'], 'bin/javac'),
+    program: 'javac',
     args: ['--release', RELEASE, '-encoding', 'UTF-8', '-parameters', '-proc:none', ...classPath, '-d', 'classes', ...sources],
     cwd: tree,
     env,

@@ -1,12 +1,8 @@
-# Sets `java` (the real program, not a wrapper of a version manager), `java_home` and `java_version` (17, 21, ...); or `missing`, in words.
+# Sets `java` (what is on the PATH, but the real program), `java_home` and `java_version` (17, 21, ...); or `missing`, in words.
 # The version is read from the file that every JDK has: starting one to ask would cost each boot 40 ms.
 
 find_java() {
-  if [ -n "${JAVA_HOME:-}" ] && [ -x "$JAVA_HOME/bin/java" ]; then
-    java=$JAVA_HOME/bin/java
-  else
-    java=$(command -v java) || { missing='java not found: it is not installed or not on the PATH'; return; }
-  fi
+  java=$(command -v java) || { missing='java not found: it is not installed or not on the PATH'; return; }
   java=$(readlink -f "$java")
   java_home=${java%/bin/java}
   java_version=

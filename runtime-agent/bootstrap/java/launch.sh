@@ -1,12 +1,13 @@
 #!/bin/sh
 # Starts one Java runtime process in the place of this one. With `prepare` it only compiles what is needed, as an image's build does.
 set -eu
-here=$(cd "$(dirname "$0")" && pwd)
+case $0 in */*) here=$(cd "${0%/*}" && pwd) ;; *) here=$(pwd) ;; esac
 . "$here/find-java.sh"
 . "$here/prepare.sh"
 
-# One collector without threads of its own: a standby process is paid for by its memory. -XX:-UsePerfData: no file in /tmp per process.
-flags='-XX:+UseSerialGC -XX:MaxRAMPercentage=60 -XX:-UsePerfData -Xshare:auto -Dfile.encoding=UTF-8'
+# A standby process is paid for by its memory: one collector without threads of its own, a heap that begins small, the small compiler
+# (it also starts faster), no file in /tmp per process. WARMPOOL_JAVA_OPTIONS come after these and win.
+flags='-XX:+UseSerialGC -Xms8m -XX:MaxRAMPercentage=60 -XX:TieredStopAtLevel=1 -XX:-UsePerfData -Xshare:auto -Dfile.encoding=UTF-8'
 
 missing=
 find_java
@@ -19,6 +20,10 @@ set --
 for name in PATH HOME TMPDIR TZ LANG LC_ALL; do
   eval "[ \"\${$name+x}\" ] && set -- \"\$@\" \"$name=\$$name\"" || :
 done
+# where relative paths lead until the code is there; WorkingFolder.java
+if [ -n "${WARMPOOL_SOCKET:-}" ]; then
+  mkdir -p "${WARMPOOL_SOCKET%/*}/cwd" && cd "${WARMPOOL_SOCKET%/*}/cwd"
+fi
 # file names in UTF-8 unless the container wants something else
 [ "${LC_ALL+x}${LANG+x}" ] || set -- "$@" LC_CTYPE=C.UTF-8
 

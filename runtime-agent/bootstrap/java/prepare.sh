@@ -27,15 +27,16 @@ prepare() {
 
 make_prepared() {
   rm -rf "$prepared"
-  mkdir -p "$prepared/agent" "$prepared/rehearsal/classes" "$prepared/rehearsal/jar" "$prepared/run"
-  run_tool javac -nowarn -XDignore.symbol.file -d "$prepared/agent" "$here"/src/dev/warmpool/runtime/*.java
-  run_tool javac -nowarn -d "$prepared/rehearsal/classes" "$here/rehearsal/Rehearsal.java"
+  mkdir -p "$prepared/agent" "$prepared/rehearsal/classes" "$prepared/rehearsal/jar" "$prepared/run/cwd"
+  run_tool javac -encoding UTF-8 -nowarn -XDignore.symbol.file -d "$prepared/agent" "$here"/src/dev/warmpool/runtime/*.java
+  run_tool javac -encoding UTF-8 -nowarn -d "$prepared/rehearsal/classes" "$here/rehearsal/Rehearsal.java"
   run_tool jar --create --file "$prepared/rehearsal/jar/rehearsal.jar" -C "$prepared/rehearsal/classes" .
   printf '%s\n' 'Main-Class: dev.warmpool.runtime.Main' \
     'Add-Opens: java.base/java.lang java.base/java.io java.base/sun.nio.fs' >"$prepared/run/manifest"
   run_tool jar --create --file "$prepared/agent.jar" --manifest "$prepared/run/manifest" -C "$prepared/agent" .
   rm -rf "$prepared/agent"
   # without the archive everything works, only slower
+  cd "$prepared/run/cwd"
   "$java" $flags -XX:ArchiveClassesAtExit="$prepared/agent.jsa" -Xlog:disable -Xlog:all=off -jar "$prepared/agent.jar" archive 3<<SETTINGS ||
 WARMPOOL_SOCKET=$prepared/run/agent.sock
 WARMPOOL_HOST=127.0.0.1
@@ -44,6 +45,7 @@ WARMPOOL_RUNTIME_NAME=java
 WARMPOOL_RUNTIME_VERSION=$java_version
 SETTINGS
     echo "no class archive could be made with $java" >&2
+  cd "$here"
   rm -rf "$prepared/run"
   : >"$prepared/complete"
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Says which Java is here, or what is missing.
-here=$(cd "$(dirname "$0")" && pwd)
+case $0 in */*) here=$(cd "${0%/*}" && pwd) ;; *) here=$(pwd) ;; esac
 . "$here/find-java.sh"
 missing=
 find_java

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -24,6 +24,19 @@ export function compileFixtures(): Map<string, Buffer> {
 export function classesOf(compiled: Map<string, Buffer>, ...names: string[]): Record<string, Buffer> {
   const files = [...compiled].filter(([file]) => names.some((name) => new RegExp(`^${name}(\\$.*)?\\.class$`).test(file)));
   return Object.fromEntries(files);
+}
+
+/** A jar of these files, with a main class in its manifest if there is one. */
+export function jarOf(files: Record<string, Buffer>, mainClass?: string): Buffer {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-jar-'));
+  try {
+    for (const [name, content] of Object.entries(files)) writeFileSync(path.join(folder, name), content);
+    const main = mainClass === undefined ? [] : ['--main-class', mainClass];
+    execFileSync('jar', ['--create', '--file', 'made.jar', ...main, ...Object.keys(files)], { cwd: folder });
+    return readFileSync(path.join(folder, 'made.jar'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 export function contractFixtures(compiled: Map<string, Buffer>): RuntimeFixtures {

@@ -55,7 +55,7 @@ final class ExitTrap {
       StackWalker walker = (StackWalker) newWalker.invoke(null);
       return walker.walk(frames -> frames.filter(ExitTrap::isExit).findFirst())
           .map(frame -> "called System.exit(" + statusOf(frame) + ")")
-          .orElse("ended: its last thread did");
+          .orElse("ended with its last thread");
     } catch (ReflectiveOperationException | RuntimeException error) {
       return "called System.exit";
     }

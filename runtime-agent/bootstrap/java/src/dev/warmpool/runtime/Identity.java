@@ -5,8 +5,6 @@ import java.lang.invoke.VarHandle;
 import java.lang.reflect.Constructor;
 import java.lang.reflect.Field;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.FileSystem;
-import java.nio.file.FileSystems;
 import java.util.LinkedHashMap;
 import java.util.Locale;
 import java.util.Map;
@@ -25,6 +23,7 @@ final class Identity {
   private final Constructor<?> newVariable;
   private final Constructor<?> newValue;
   private final VarHandle systemLoader;
+  private final WorkingFolder workingFolder = new WorkingFolder();
   private final Map<String, String> containerEnv = new LinkedHashMap<>();
 
   // how the process was, for undo()
@@ -64,7 +63,7 @@ final class Identity {
     replaceEnvironment(env);
     useTimeZone(env.get("TZ"));
     useLocale(env);
-    useFolder(request.codePath());
+    workingFolder.become(request.codePath());
     System.setProperty("java.class.path", code.classPathText());
     System.setProperty("sun.java.command", request.handler());
     Thread.currentThread().setContextClassLoader(code.loader);
@@ -103,33 +102,6 @@ final class Identity {
     else System.setProperty("user.country", locale.getCountry());
   }
 
-  /** For java.nio.file in full; java.io opens relative paths where the process was started (docs/decisions/0009). */
-  private void useFolder(String folder) throws ReflectiveOperationException {
-    System.setProperty("user.dir", folder);
-    FileSystem files = FileSystems.getDefault();
-    Class<?> unix = files.getClass().getSuperclass();
-    set(unix, "defaultDirectory", files, folder.getBytes(StandardCharsets.UTF_8));
-    set(unix, "needToResolveAgainstDefaultDirectory", files, true);
-    Object plain = fileSystemOfFile();
-    set(plain.getClass(), "userDir", plain, folder);
-  }
-
-  /** In a field that newer versions write in capitals. */
-  private static Object fileSystemOfFile() throws ReflectiveOperationException {
-    for (Field field : java.io.File.class.getDeclaredFields()) {
-      if (!field.getName().equalsIgnoreCase("fs")) continue;
-      field.setAccessible(true);
-      return field.get(null);
-    }
-    throw new NoSuchFieldException("java.io.File.fs");
-  }
-
-  private static void set(Class<?> owner, String name, Object target, Object value) throws ReflectiveOperationException {
-    Field field = owner.getDeclaredField(name);
-    field.setAccessible(true);
-    field.set(target, value);
-  }
-
   void remember() {
     earlierEnvironment = new LinkedHashMap<>(environment);
     earlierProperties = (Properties) System.getProperties().clone();
@@ -139,10 +111,7 @@ final class Identity {
   }
 
   void undo() throws ReflectiveOperationException {
-    String folder = earlierProperties.getProperty("user.dir");
-    useFolder(folder);
-    set(FileSystems.getDefault().getClass().getSuperclass(), "needToResolveAgainstDefaultDirectory",
-        FileSystems.getDefault(), false);
+    workingFolder.undo();
     environment.clear();
     environment.putAll(earlierEnvironment);
     System.getProperties().keySet().retainAll(earlierProperties.keySet());

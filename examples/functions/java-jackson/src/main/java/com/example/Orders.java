@@ -1,7 +1,6 @@
 package com.example;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.datatype.jsr310.JavaTimeModule;
 import java.io.IOException;
 import java.math.BigDecimal;
 import java.util.List;
@@ -14,7 +13,7 @@ public class Orders {
 
   public record Total(String id, String total) {}
 
-  private static final ObjectMapper JSON = new ObjectMapper().registerModule(new JavaTimeModule());
+  private static final ObjectMapper JSON = new ObjectMapper();
   private static final String CURRENCY = System.getenv().getOrDefault("CURRENCY", "EUR");
 
   public Total total(byte[] body) throws IOException {
