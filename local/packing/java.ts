@@ -49,7 +49,18 @@ export async function compileJava(tree: string, env: Env): Promise<void> {
   const classPath = (await isThere(path.join(tree, 'lib'))) ? ['-cp', 'lib/*'] : [];
   await runTool({
     program: 'javac',
-    args: ['--release', RELEASE, '-encoding', 'UTF-8', '-parameters', '-proc:none', ...classPath, '-d', 'classes', ...sources],
+    args: [
+      '--release',
+      RELEASE,
+      '-encoding',
+      'UTF-8',
+      '-parameters',
+      '-proc:none',
+      ...classPath,
+      '-d',
+      'classes',
+      ...sources,
+    ],
     cwd: tree,
     env,
     remedy: `install a JDK of version ${RELEASE} or newer`,

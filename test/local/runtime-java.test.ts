@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     it.each([
       ['Ways.nothing', 'no parameters'],
       ['Ways.raw', 7],
-      ['Ways.text', '{"N":3}'],
+      ['Ways.text', { N: 3 }],
       ['Ways.instance', [3, 'claim-1']],
       ['Ways.FIELD', { form: 'field' }],
       ['Ways.later', { later: true }],
@@ -120,7 +120,11 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     it('is the same for a function whether the process was rehearsed or not', async () => {
       const seen = [];
       for (const rehearse of ['1', '0']) {
-        const process = await loaded('Ways.inventory', {}, { env: { WARMPOOL_REHEARSE: rehearse, TZ: 'America/Lima' } });
+        const process = await loaded(
+          'Ways.inventory',
+          {},
+          { env: { WARMPOOL_REHEARSE: rehearse, TZ: 'America/Lima' } },
+        );
         const text = JSON.stringify((await process.invoke({})).json);
         seen.push(JSON.parse(text.replaceAll(process.folder, '/pod').replaceAll(String(process.port), 'PORT')));
       }

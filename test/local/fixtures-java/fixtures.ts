@@ -22,7 +22,9 @@ export function compileFixtures(): Map<string, Buffer> {
 
 /** The named classes, and those nested in them, as a code folder. */
 export function classesOf(compiled: Map<string, Buffer>, ...names: string[]): Record<string, Buffer> {
-  const files = [...compiled].filter(([file]) => names.some((name) => new RegExp(`^${name}(\\$.*)?\\.class$`).test(file)));
+  const files = [...compiled].filter(([file]) =>
+    names.some((name) => new RegExp(`^${name}(\\$.*)?\\.class$`).test(file)),
+  );
   return Object.fromEntries(files);
 }
 

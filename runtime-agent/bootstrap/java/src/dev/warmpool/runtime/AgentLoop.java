@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.PriorityQueue;
 import java.util.Set;
 import java.util.concurrent.ConcurrentLinkedQueue;
+import java.util.function.Consumer;
 
 /**
  * The agent's one thread: sockets, timers, and what other threads have to say. All state of the agent belongs to it, so that
@@ -23,6 +24,7 @@ import java.util.concurrent.ConcurrentLinkedQueue;
 final class AgentLoop extends Thread {
   private static final int BACKLOG = 512;
   private static final int MAX_CONNECTIONS = 1024;
+  private static final int MANY_TIMERS = 256;
   private static final long STACK_BYTES = 512 * 1024;
 
   final ByteBuffer buffer = ByteBuffer.allocateDirect(64 * 1024);
@@ -34,9 +36,10 @@ final class AgentLoop extends Thread {
   private final Set<HttpConnection> connections = new HashSet<>();
   private final List<Runnable> onAnswersSent = new ArrayList<>();
   private long timerNumber;
-  private Runnable onFailure = () -> {};
+  private int cancelledTimers;
+  private Consumer<Throwable> onFailure = error -> {};
 
-  static final class Timer implements Comparable<Timer> {
+  final class Timer implements Comparable<Timer> {
     private final long atNanos;
     private final long number;
     private Runnable task;
@@ -48,6 +51,7 @@ final class AgentLoop extends Thread {
     }
 
     void cancel() {
+      if (task != null) cancelledTimers++;
       task = null;
     }
 
@@ -70,8 +74,8 @@ final class AgentLoop extends Thread {
   @Override
   public void interrupt() {}
 
-  void onFailure(Runnable task) {
-    onFailure = task;
+  void onFailure(Consumer<Throwable> told) {
+    onFailure = told;
   }
 
   /** From any thread. */
@@ -82,6 +86,11 @@ final class AgentLoop extends Thread {
 
   Timer after(long delayMs, Runnable task) {
     Timer timer = new Timer(System.nanoTime() + Math.min(delayMs, 1L << 40) * 1_000_000, timerNumber++, task);
+    // every request leaves the timer of its limit behind, minutes before that would be due
+    if (cancelledTimers > MANY_TIMERS && cancelledTimers > timers.size() / 2) {
+      timers.removeIf(each -> each.task == null);
+      cancelledTimers = 0;
+    }
     timers.add(timer);
     return timer;
   }
@@ -106,7 +115,7 @@ final class AgentLoop extends Thread {
     try {
       for (;;) turn();
     } catch (Throwable error) {
-      onFailure.run();
+      onFailure.accept(error);
     }
   }
 
@@ -133,7 +142,10 @@ final class AgentLoop extends Thread {
       long waitNanos = timer.atNanos - System.nanoTime();
       if (timer.task != null && waitNanos > 0) return (waitNanos + 999_999) / 1_000_000;
       timers.poll();
-      if (timer.task != null) timer.task.run();
+      Runnable task = timer.task;
+      timer.task = null;
+      if (task == null) cancelledTimers--;
+      else task.run();
     }
     return -1;
   }

@@ -29,39 +29,6 @@ final class Invocations {
     void discard(TerminationFile.Reason reason, String message, String requestId);
   }
 
-  /** A request that is queued or running. */
-  private static final class Active {
-    final Call call;
-    final RequestLog.Entry entry;
-    final Caller caller;
-    final long arrivedAt = System.nanoTime();
-    long startedAt;
-    AgentLoop.Timer timer;
-    /** Why it is to stop, once somebody wants it to. */
-    volatile AgentError stop;
-    private Thread inHandler;
-
-    Active(Call call, RequestLog.Entry entry, Caller caller) {
-      this.call = call;
-      this.entry = entry;
-      this.caller = caller;
-    }
-
-    synchronized void enter() {
-      inHandler = Thread.currentThread();
-    }
-
-    /** After this no interrupt that was meant for this request can hit the next one. */
-    synchronized void leave() {
-      inHandler = null;
-      Thread.interrupted();
-    }
-
-    synchronized void interrupt() {
-      if (inHandler != null) inHandler.interrupt();
-    }
-  }
-
   final RequestLog requests = new RequestLog();
   int executions;
   long idleSinceUnixMs;
@@ -71,10 +38,10 @@ final class Invocations {
   private final LogRing logs;
   private final LogCapture capture;
   private final Discard discard;
-  private final ArrayDeque<Active> waiting = new ArrayDeque<>();
+  private final ArrayDeque<ActiveRequest> waiting = new ArrayDeque<>();
   private final List<Runnable> onIdle = new ArrayList<>();
   private long waitingBytes;
-  private Active running;
+  private ActiveRequest running;
   private Handler handler;
   private LoadRequest load;
 
@@ -118,7 +85,7 @@ final class Invocations {
   }
 
   void submit(Call call, Caller caller) {
-    Active active = new Active(call, requests.open(call.id), caller);
+    ActiveRequest active = new ActiveRequest(call, requests.open(call.id), caller);
     if (running == null) {
       start(active);
       return;
@@ -136,7 +103,7 @@ final class Invocations {
 
   Killed kill(KillRequest kill) throws AgentError {
     String requestId = kill.requestId();
-    Active active = find(requestId);
+    ActiveRequest active = find(requestId);
     if (active == null) {
       RequestLog.Entry entry = requests.find(requestId);
       if (entry != null) return new Killed(false, entry.state, () -> {});
@@ -168,7 +135,7 @@ final class Invocations {
       settle(running, RequestLog.State.failed, null, error);
     }
     while (!waiting.isEmpty()) {
-      Active first = waiting.peek();
+      ActiveRequest first = waiting.peek();
       leave(first);
       settle(first, RequestLog.State.lost, null, AgentError.ending());
     }
@@ -179,7 +146,7 @@ final class Invocations {
     else onIdle.add(task);
   }
 
-  private void start(Active active) {
+  private void start(ActiveRequest active) {
     if (active.timer != null) active.timer.cancel();
     running = active;
     double remainingMs = remainingMs(active.call);
@@ -197,7 +164,7 @@ final class Invocations {
     userThread.execute(() -> call(active, context));
   }
 
-  private Map<String, Object> contextOf(Active active, long deadlineUnixMs) {
+  private Map<String, Object> contextOf(ActiveRequest active, long deadlineUnixMs) {
     Map<String, Object> context = new LinkedHashMap<>();
     context.put("requestId", active.call.id);
     context.put("deadlineUnixMs", deadlineUnixMs);
@@ -211,7 +178,7 @@ final class Invocations {
   }
 
   /** On the user's thread. */
-  private void call(Active active, Map<String, Object> context) {
+  private void call(ActiveRequest active, Map<String, Object> context) {
     Result result = null;
     Throwable thrown = null;
     capture.runs(active.call.id);
@@ -234,7 +201,7 @@ final class Invocations {
     return returned;
   }
 
-  private void end(Active active, Result result, Throwable thrown) {
+  private void end(ActiveRequest active, Result result, Throwable thrown) {
     if (active != running) return;
     if (active.stop != null) {
       settle(active, RequestLog.State.cancelled, null, active.stop);
@@ -258,7 +225,7 @@ final class Invocations {
   }
 
   /** A thread of Java cannot be stopped for sure, so the process goes with it. */
-  private void timeOut(Active active) {
+  private void timeOut(ActiveRequest active) {
     if (active != running) return;
     String words = "the request did not end within " + Math.round((System.nanoTime() - active.startedAt) / 1e6) + " ms";
     AgentError error = new AgentError(AgentError.Code.RequestTimeout, words);
@@ -268,7 +235,7 @@ final class Invocations {
     discard.discard(TerminationFile.Reason.RequestTimeout, words, active.call.id);
   }
 
-  private void settle(Active active, RequestLog.State state, Outcome outcome, AgentError error) {
+  private void settle(ActiveRequest active, RequestLog.State state, Outcome outcome, AgentError error) {
     if (active.timer != null) active.timer.cancel();
     active.entry.state = state;
     active.entry.endedAtUnixMs = System.currentTimeMillis();
@@ -292,7 +259,7 @@ final class Invocations {
   /** In a turn of its own, so that a long line of late requests cannot pile up on the stack. */
   private void startNext() {
     if (running != null || waiting.isEmpty() || lifecycle.state == Lifecycle.State.failed) return;
-    Active next = waiting.peek();
+    ActiveRequest next = waiting.peek();
     leave(next);
     running = next;
     loop.post(() -> {
@@ -300,14 +267,14 @@ final class Invocations {
     });
   }
 
-  private void leave(Active active) {
+  private void leave(ActiveRequest active) {
     if (waiting.remove(active)) waitingBytes -= active.call.event.bytes().length;
   }
 
-  private Active find(String requestId) {
+  private ActiveRequest find(String requestId) {
     if (running != null && running.call.id.equals(requestId)) return running;
-    for (Iterator<Active> each = waiting.iterator(); each.hasNext(); ) {
-      Active active = each.next();
+    for (Iterator<ActiveRequest> each = waiting.iterator(); each.hasNext(); ) {
+      ActiveRequest active = each.next();
       if (active.call.id.equals(requestId)) return active;
     }
     return null;

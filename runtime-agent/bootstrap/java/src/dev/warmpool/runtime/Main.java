@@ -54,7 +54,7 @@ public final class Main {
       Identity identity = new Identity();
       Agent agent = new Agent(settings, loop, userThread, identity, terminationFile,
           (exitCode, isClean) -> endProcess(loop, exitCode, isClean));
-      loop.onFailure(() -> failByItself(agent));
+      loop.onFailure(error -> failByItself(agent, error));
       if (settings.rehearses()) new Rehearsal(settings, loop, userThread, identity, rehearsalFolder()).run();
       if (isForArchive) System.exit(0);
       ExitTrap.install(how -> loop.post(() -> agent.userExited(how)));
@@ -121,10 +121,10 @@ public final class Main {
     exit.start();
   }
 
-  /** The agent's own thread cannot go on, most likely for want of memory. */
-  private static void failByItself(Agent agent) {
+  /** The agent's own thread cannot go on, most likely because the function took all memory. */
+  private static void failByItself(Agent agent, Throwable error) {
     try {
-      agent.termination.write(TerminationFile.Reason.Crashed, "the agent ended: most likely out of memory", null);
+      agent.termination.write(TerminationFile.Reason.Crashed, "the agent cannot go on: " + error, null);
     } finally {
       Runtime.getRuntime().halt(1);
     }
