@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
+import type { Fixture } from '../contract/runtime-agent/fixtures.ts';
 import { StartedRuntime } from '../contract/runtime-agent/started-runtime.ts';
 import type { StartOptions } from '../contract/runtime-agent/started-runtime.ts';
 import { runtimeContract } from '../contract/runtime-agent/suite.ts';
@@ -30,6 +31,11 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     started.push(each);
     return each;
   };
+  /** The suite's functions are text elsewhere; what writes them takes bytes as well. */
+  const code = (handler: string, files: Record<string, string | Buffer>): Fixture => ({
+    handler,
+    files: files as Record<string, string>,
+  });
   const ways = classesOf(compiled, 'Ways', 'Whole', 'Both', 'MainReturns');
   const loaded = async (
     handler: string,
@@ -37,7 +43,7 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     options?: StartOptions,
   ): Promise<StartedRuntime> => {
     const process = await start(options);
-    const answer = await process.load({ handler, files: { ...ways, 'notes/hello.txt': 'hello' } }, changes);
+    const answer = await process.load(code(handler, { ...ways, 'notes/hello.txt': 'hello' }), changes);
     expect(answer.json).toMatchObject({ state: 'ready' });
     return process;
   };
@@ -83,14 +89,14 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
         'app.jar': jarOf(classesOf(compiled, 'Whole')),
         'lib/ways.jar': jarOf(classesOf(compiled, 'Ways')),
       };
-      expect((await process.load({ handler: 'Ways.record', files })).statusCode).toBe(200);
+      expect((await process.load(code('Ways.record', files))).statusCode).toBe(200);
       expect((await process.invoke({})).json).toMatchObject({ x: 1 });
     });
 
     it('of an app may be the jar, whose manifest names the class', async () => {
       const process = await start();
       const files = { 'app.jar': jarOf(classesOf(compiled, 'HttpApp'), 'HttpApp') };
-      expect((await process.load({ handler: 'app.jar', files }, { kind: 'http' })).statusCode).toBe(200);
+      expect((await process.load(code('app.jar', files), { kind: 'http' })).statusCode).toBe(200);
       expect((await process.serve({ path: '/x', body: 'y' })).json).toEqual({ method: 'POST', url: '/x', body: 'y' });
     });
   });
@@ -176,7 +182,7 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
 
     it('by being an app whose last thread ends is told so', async () => {
       const process = await start();
-      const answer = await process.load({ handler: 'MainReturns', files: ways }, { kind: 'http' });
+      const answer = await process.load(code('MainReturns', ways), { kind: 'http' });
       expect(answer).toMatchObject({ statusCode: 422, json: { code: 'UserCodeError' } });
       expect(answer.bytes.toString()).toContain('last thread');
       expect((await process.exited()).exitCode).toBe(1);

@@ -16,9 +16,13 @@ prepare() {
   while ! mkdir "$prepared.lock" 2>/dev/null; do
     [ -e "$prepared/complete" ] && return
     waited=$((waited + 1))
-    [ "$waited" -gt 600 ] && rm -rf "$prepared.lock"
+    holder=$(cat "$prepared.lock/pid" 2>/dev/null) || holder=
+    if [ "$waited" -gt 600 ] || { [ -n "$holder" ] && ! kill -0 "$holder" 2>/dev/null; }; then
+      rm -rf "$prepared.lock"
+    fi
     sleep 0.1
   done
+  echo $$ >"$prepared.lock/pid"
   trap 'rm -rf "$prepared.lock"' EXIT
   [ -e "$prepared/complete" ] || make_prepared
   rm -rf "$prepared.lock"

@@ -8,7 +8,7 @@ export interface Fixture {
   /** As in `/v1/load`: `<module>.<export>`, or the module's file for the fixtures whose name starts with `http`. */
   handler: string;
   /** The code folder: relative file name to content. */
-  files: Record<string, string | Uint8Array>;
+  files: Record<string, string>;
 }
 
 export interface RuntimeFixtures {

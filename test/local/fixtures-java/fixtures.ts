@@ -3,17 +3,17 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Fixture, RuntimeFixtures } from '../../contract/runtime-agent/fixtures.ts';
+import type { RuntimeFixtures } from '../../contract/runtime-agent/fixtures.ts';
 
-const SOURCES = fileURLToPath(new URL('.', import.meta.url));
+const OWN = fileURLToPath(new URL('.', import.meta.url));
+const KIT = fileURLToPath(new URL('../../../conformance/functions/java', import.meta.url));
 
-/** Every class of the sources beside this file, by the name of its file. */
+/** Every class of the sources beside this file and of the kit's, by the name of its file. */
 export function compileFixtures(): Map<string, Buffer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-fixtures-'));
   try {
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith('.java'));
-    const args = ['-J-XX:TieredStopAtLevel=1', '-nowarn', '-encoding', 'UTF-8', '-d', folder];
-    execFileSync('javac', [...args, ...sources.map((name) => path.join(SOURCES, name))], { stdio: 'pipe' });
+    const sources = [path.join(OWN, 'Ways.java'), path.join(KIT, 'Acts.java'), path.join(KIT, 'Broken.java')];
+    execFileSync('javac', ['-J-XX:TieredStopAtLevel=1', '-nowarn', '-encoding', 'UTF-8', '-d', folder, ...sources]);
     return new Map(readdirSync(folder).map((name) => [name, readFileSync(path.join(folder, name))]));
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -41,23 +41,20 @@ export function jarOf(files: Record<string, Buffer>, mainClass?: string): Buffer
   }
 }
 
+/** The functions that the contract suite wants. */
 export function contractFixtures(compiled: Map<string, Buffer>): RuntimeFixtures {
-  const code = (handler: string, ...names: string[]): Fixture => ({ handler, files: classesOf(compiled, ...names) });
-  const broken = { 'Broken.java': readFileSync(path.join(SOURCES, 'Broken.java')) };
-  return {
-    acts: code('Acts.run', 'Acts'),
-    throwsOnImport: { handler: 'Throws.handler', files: { ...broken, ...classesOf(compiled, 'Throws') } },
-    syntaxError: { handler: 'Garbage.handler', files: { 'Garbage.class': 'this is no class file' } },
-    exitsOnImport: code('Exits.handler', 'Exits'),
-    spinsOnImport: code('Spins.handler', 'Spins'),
-    waitsOnImport: code('Waits.handler', 'Waits', 'Slow'),
-    slowImport: code('Slow.handler', 'Slow'),
-    handlerMissing: code('Other.handler', 'Other'),
-    handlerNotFunction: code('Constant.handler', 'Constant'),
-    moduleMissing: code('src/gone.handler', 'Other'),
-    httpApp: code('HttpApp', 'HttpApp'),
-    httpNeverListens: code('HttpNeverListens', 'HttpNeverListens'),
-    httpWrongPort: code('HttpWrongPort', 'HttpWrongPort', 'HttpApp'),
-    httpThrows: code('HttpThrows', 'HttpThrows'),
+  const { functions } = JSON.parse(readFileSync(path.join(KIT, 'functions.json'), 'utf8')) as {
+    functions: Record<keyof RuntimeFixtures, { handler: string }>;
   };
+  const files = {
+    // first, since the suite looks for the name of the first file in what an error says
+    'Broken.java': readFileSync(path.join(KIT, 'Broken.java')),
+    ...Object.fromEntries(compiled),
+  };
+  const broken = { 'index.class': 'this is no class file' };
+  const entries = Object.entries(functions).map(([name, { handler }]) => [
+    name,
+    { handler, files: name === 'syntaxError' ? broken : files },
+  ]);
+  return Object.fromEntries(entries) as RuntimeFixtures;
 }

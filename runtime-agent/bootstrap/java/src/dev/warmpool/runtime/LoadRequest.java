@@ -64,10 +64,11 @@ record LoadRequest(
     }
     checkEnv(checks, request.get("env"));
     checkService(checks, request.get("service"));
-    Map<String, Object> limits = checks.object("limits", request.get("limits"), "requestTimeoutMs", "initTimeoutMs");
+    Map<String, Object> limits = checks.object("limits", request.get("limits"), "requestTimeoutMs", "initTimeoutMs", "concurrency");
     if (limits != null) {
       checks.whole("limits.requestTimeoutMs", limits.get("requestTimeoutMs"), 1, FieldChecks.MAX_SAFE_INTEGER);
       checks.whole("limits.initTimeoutMs", limits.get("initTimeoutMs"), 1, FieldChecks.MAX_SAFE_INTEGER);
+      if (limits.containsKey("concurrency")) checks.whole("limits.concurrency", limits.get("concurrency"), 1, 1_000);
     }
   }
 

@@ -175,6 +175,8 @@ final class Loader {
     made.put("claimId", request.claimId());
     made.put("epoch", lifecycle.epoch);
     made.put("port", settings.port());
+    // whatever was asked for: requests share the main thread, and with it the log
+    made.put("concurrency", 1);
     made.put("timings", timings);
     reply = made;
     tellCallers();

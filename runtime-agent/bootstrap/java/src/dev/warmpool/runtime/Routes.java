@@ -6,6 +6,7 @@ import java.util.Map;
 
 /** The routes of docs/runtime-contract.md on the unix socket. */
 final class Routes implements HttpServer {
+  private static final String CONTRACT_VERSION = "1.0";
   private static final int LOAD_LIMIT_BYTES = 2 * 1024 * 1024;
   private static final int KILL_LIMIT_BYTES = 64 * 1024;
   private static final Map<String, String> METHODS = Map.of(
@@ -64,6 +65,7 @@ final class Routes implements HttpServer {
     boolean isReady = state == Lifecycle.State.standby || agent.lifecycle.isServing();
     boolean isAsked = "ready".equals(request.query().get("probe"));
     Map<String, Object> health = new LinkedHashMap<>();
+    health.put("contract", CONTRACT_VERSION);
     health.put("state", state.name());
     health.put("epoch", agent.lifecycle.epoch);
     connection.answerJson(isAsked && !isReady ? 503 : 200, health, Map.of());
@@ -74,6 +76,7 @@ final class Routes implements HttpServer {
     Invocations invocations = agent.invocations;
     LoadRequest load = agent.loader.accepted;
     Map<String, Object> status = new LinkedHashMap<>();
+    status.put("contract", CONTRACT_VERSION);
     status.put("state", lifecycle.state.name());
     status.put("epoch", lifecycle.epoch);
     status.put("seq", lifecycle.seq);

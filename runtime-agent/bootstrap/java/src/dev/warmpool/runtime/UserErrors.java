@@ -45,16 +45,25 @@ final class UserErrors {
   private static void write(Throwable error, String heading, StringBuilder text, Set<Throwable> seen) {
     text.append(heading).append(message(error)).append('\n');
     if (!seen.add(error)) return;
-    for (StackTraceElement frame : error.getStackTrace()) {
-      if (text.length() > STACK_LIMIT_CHARACTERS) return;
-      if (!isForeign(frame.getClassName())) text.append("    at ").append(frame).append('\n');
+    StackTraceElement[] frames = error.getStackTrace();
+    int end = usersEnd(frames);
+    for (int index = 0; index < end && text.length() < STACK_LIMIT_CHARACTERS; index++) {
+      if (!isReflection(frames[index])) text.append("    at ").append(frames[index]).append('\n');
     }
     if (error.getCause() != null) write(error.getCause(), "Caused by: ", text, seen);
   }
 
-  private static boolean isForeign(String className) {
-    return className.startsWith(AGENT_PACKAGE)
-        || className.startsWith("jdk.internal.reflect.")
-        || className.startsWith("java.lang.reflect.");
+  /** Up to where the agent called, and without what of the JDK it called through. */
+  private static int usersEnd(StackTraceElement[] frames) {
+    int end = 0;
+    while (end < frames.length && !frames[end].getClassName().startsWith(AGENT_PACKAGE)) end++;
+    if (end == frames.length) return end;
+    while (end > 0 && (isReflection(frames[end - 1]) || frames[end - 1].getClassName().equals("java.lang.Class"))) end--;
+    return end;
+  }
+
+  private static boolean isReflection(StackTraceElement frame) {
+    String name = frame.getClassName();
+    return name.startsWith("jdk.internal.reflect.") || name.startsWith("java.lang.reflect.");
   }
 }

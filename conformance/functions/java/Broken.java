@@ -27,6 +27,16 @@ class Exits {
   }
 }
 
+class ExitsWithZero {
+  static {
+    System.exit(0);
+  }
+
+  public static Object handler(Object event) {
+    return null;
+  }
+}
+
 class Spins {
   static volatile boolean isTrue = true;
 
@@ -41,7 +51,7 @@ class Spins {
 
 class Waits {
   static {
-    Slow.pause(1_000_000);
+    Pause.pause(1_000_000);
   }
 
   public static Object handler(Object event) {
@@ -51,19 +61,21 @@ class Waits {
 
 class Slow {
   static {
-    pause(300);
+    Pause.pause(300);
   }
 
+  public static Object handler(Object event) {
+    return Map.of("ok", true);
+  }
+}
+
+class Pause {
   static void pause(long ms) {
     try {
       Thread.sleep(ms);
     } catch (InterruptedException error) {
       throw new IllegalStateException(error);
     }
-  }
-
-  public static Object handler(Object event) {
-    return Map.of("ok", true);
   }
 }
 
@@ -90,6 +102,17 @@ class HttpApp {
       String reply = "{\"method\":\"" + exchange.getRequestMethod() + "\",\"url\":\"" + exchange.getRequestURI()
           + "\",\"body\":\"" + body + "\"}";
       byte[] bytes = reply.getBytes("UTF-8");
+      if (exchange.getRequestURI().getPath().equals("/exit")) System.exit(5);
+      if (exchange.getRequestURI().getPath().equals("/stream")) {
+        exchange.sendResponseHeaders(200, 0);
+        for (String piece : new String[] {"one ", "two ", "three"}) {
+          exchange.getResponseBody().write(piece.getBytes("UTF-8"));
+          exchange.getResponseBody().flush();
+          Pause.pause(150);
+        }
+        exchange.close();
+        return;
+      }
       exchange.getResponseHeaders().add("content-type", "application/json");
       exchange.sendResponseHeaders(200, bytes.length);
       exchange.getResponseBody().write(bytes);

@@ -6,11 +6,14 @@ import java.util.List;
 import java.util.Map;
 import java.util.TimeZone;
 import java.util.Calendar;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.LongSupplier;
 
-/** The handler of the contract suite; test/contract/runtime-agent/fixtures.ts says what each act does. */
+/** The handler that most cases of the conformance kit use. */
 public final class Acts {
   private static final Map<String, String> IMPORT_ENV = new HashMap<>(System.getenv());
+  private static final AtomicInteger RUNNING = new AtomicInteger();
+  private static final AtomicInteger MOST = new AtomicInteger();
 
   @SuppressWarnings("unchecked")
   public static Object run(Object event, Map<String, Object> context) throws Exception {
@@ -18,7 +21,7 @@ public final class Acts {
     if (event instanceof byte[] bytes) return Map.of("type", "bytes", "length", bytes.length);
     if (!(event instanceof Map)) return Map.of("type", "json", "length", event instanceof List<?> list ? list.size() : 0);
     Map<String, Object> input = (Map<String, Object>) event;
-    switch ((String) input.get("act")) {
+    switch ((String) input.getOrDefault("act", "echo")) {
       case "echo":
         return echo(event, context);
       case "env":
@@ -26,7 +29,7 @@ public final class Acts {
       case "importEnv":
         return IMPORT_ENV;
       case "where":
-        String[] argv = {System.getProperty("sun.java.command"), System.getProperty("java.class.path")};
+        String[] argv = {System.getProperty("java.home") + "/bin/java", System.getProperty("java.class.path")};
         return Map.of("cwd", java.nio.file.Path.of("").toAbsolutePath().toString(), "argv", argv);
       case "hour":
         Calendar epoch = Calendar.getInstance();
@@ -36,6 +39,18 @@ public final class Acts {
         System.out.println(input.get("text"));
         System.err.println("error: " + input.get("text"));
         return null;
+      case "logTwice":
+        System.out.println(input.get("text") + " begins");
+        Thread.sleep(intOf(input, "ms"));
+        System.out.println(input.get("text") + " ends");
+        return null;
+      case "write":
+        System.out.print(input.get("text"));
+        return null;
+      case "rubbish":
+        System.out.write(new byte[] {0, (byte) 255, (byte) 254, (byte) 195, '\n'}, 0, 5);
+        System.out.flush();
+        return null;
       case "longLine":
         System.out.println("x".repeat(intOf(input, "sizeBytes")));
         return null;
@@ -44,6 +59,11 @@ public final class Acts {
       case "wait":
         Thread.sleep(intOf(input, "ms"));
         return Map.of("waited", input.get("ms"));
+      case "overlap":
+        MOST.accumulateAndGet(RUNNING.incrementAndGet(), Math::max);
+        Thread.sleep(intOf(input, "ms"));
+        RUNNING.decrementAndGet();
+        return Map.of("most", MOST.get());
       case "stubborn":
         return stubborn(intOf(input, "ms"));
       case "spin":
