@@ -196,4 +196,12 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     expect(await process.exited()).toEqual({ exitCode: 0, signal: null });
     await process.until('the hook', () => process.output.includes('the hook ran'));
   });
+
+  it('run their shutdown hooks when they exit by themselves', async () => {
+    const process = await loaded('Ways.hookAndExit');
+    const answer = await process.invoke({});
+    expect(answer.bytes.toString()).toContain('System.exit(0)');
+    expect((await process.exited()).exitCode).toBe(1);
+    await process.until('the hook', () => process.output.includes('the hook ran'));
+  });
 });

@@ -3,7 +3,7 @@
 
 prepare() {
   key=$(cat "$here"/src/dev/warmpool/runtime/*.java "$here/rehearsal/Rehearsal.java" "$here"/*.sh "$java_home/release" 2>/dev/null |
-    sha256sum)
+    { sha256sum 2>/dev/null || shasum -a 256; })
   key=java-$java_version-$(printf %.16s "$key")
   prepared=${WARMPOOL_JAVA_CACHE:-$here/prepared}/$key
   [ -e "$prepared/complete" ] && return

@@ -119,6 +119,12 @@ public class Ways {
     return null;
   }
 
+  public static Object hookAndExit(Object event) {
+    hook(event);
+    System.exit(0);
+    return null;
+  }
+
   public static Object exitInThread(Object event) throws Exception {
     new Thread(() -> System.exit(9)).start();
     Thread.sleep(60_000);

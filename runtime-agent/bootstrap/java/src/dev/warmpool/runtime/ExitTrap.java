@@ -13,6 +13,7 @@ final class ExitTrap {
   private static final int APPLICATION_HOOKS = 1;
   private static volatile Consumer<String> onExit;
   private static volatile boolean isOurs;
+  private static volatile boolean areHooksRunning;
 
   private ExitTrap() {}
 
@@ -25,10 +26,17 @@ final class ExitTrap {
     Runnable[] hooks = (Runnable[]) field.get(null);
     Runnable applications = hooks[APPLICATION_HOOKS];
     hooks[APPLICATION_HOOKS] = () -> {
+      areHooksRunning = true;
       if (!isOurs) onExit.accept(words());
       if (applications != null) applications.run();
+      areHooksRunning = false;
       if (!isOurs) waitForTheAgent();
     };
+  }
+
+  /** The function's shutdown hooks, after an exit of its own or the agent's. */
+  static boolean areHooksRunning() {
+    return areHooksRunning;
   }
 
   /** The agent ends the process itself, and the function's shutdown hooks may still run. */

@@ -12,6 +12,8 @@ import sun.misc.Signal;
 /** The Java runtime: agent and interpreter in one process. docs/runtime-contract.md says what it does. */
 public final class Main {
   private static final long DRAIN_MS = 10_000;
+  private static final long HOOKS_MS = 1_000;
+  private static final long HOOKS_STEP_MS = 5;
   private static final int SETTINGS_DESCRIPTOR = 3;
   private static final int EXIT_WRONG_SETTING = 2;
 
@@ -113,12 +115,21 @@ public final class Main {
   }
 
   private static void endProcess(AgentLoop loop, int exitCode, boolean isClean) {
-    if (!isClean) Runtime.getRuntime().halt(exitCode);
+    if (!isClean) {
+      haltAfterHooks(loop, exitCode, System.nanoTime() + HOOKS_MS * 1_000_000);
+      return;
+    }
     // the function's shutdown hooks may take their time, but not for ever
     loop.after(DRAIN_MS, () -> Runtime.getRuntime().halt(exitCode));
     Thread exit = new Thread(() -> ExitTrap.exit(exitCode), "warmpool-exit");
     exit.setDaemon(true);
     exit.start();
+  }
+
+  /** A function that exits by itself has its hooks run too, for a shorter time. */
+  private static void haltAfterHooks(AgentLoop loop, int exitCode, long untilNanos) {
+    if (!ExitTrap.areHooksRunning() || System.nanoTime() > untilNanos) Runtime.getRuntime().halt(exitCode);
+    loop.after(HOOKS_STEP_MS, () -> haltAfterHooks(loop, exitCode, untilNanos));
   }
 
   /** The agent's own thread cannot go on, most likely because the function took all memory. */
