@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 
 /**
- * `node bench/measure-runtime.ts [runtime] [processes]`: what one standby process costs and how fast it loads, by fresh
- * processes one after the other, as a table. Every load goes over a connection that was opened before.
+ * `node bench/measure-runtime.ts [runtime[,runtime]] [processes]`: what one standby process costs and how fast it loads, by fresh
+ * processes one after the other, the functions taking turns, as a table each. Every load goes over a connection that was opened before.
  */
 
 const BOOT_TIMEOUT_MS = 20_000;
@@ -19,28 +19,70 @@ const FUNCTIONS: Record<string, Record<string, string>> = {
     'esm.mjs': 'export const handler = async (event) => ({ got: event });\n',
   },
   python: { 'index.py': 'def handler(event, context):\n    return {"got": event}\n' },
+  java: {
+    'index.java':
+      'public class index {\n  public static Object handler(java.util.Map<String, Object> event) {\n    return java.util.Map.of("got", event);\n  }\n}\n',
+  },
 };
 
 type Sample = Record<string, number>;
 
-const [wanted = 'nodejs', count = '30'] = process.argv.slice(2);
-const runtime = (await findRuntimes()).find((each) => each.name === wanted);
-if (runtime === undefined || 'missing' in runtime) {
-  throw new Error(runtime === undefined ? `there is no runtime ${wanted}` : runtime.missing);
+interface Subject {
+  runtime: PresentRuntime;
+  fileName: string;
+  /** The code folder: file name to content. */
+  files: Record<string, string | Buffer>;
+  samples: Sample[];
 }
-for (const fileName of Object.keys(FUNCTIONS[wanted] ?? {})) {
-  const samples: Sample[] = [];
-  for (let index = 0; index < Number(count); index++) samples.push(await measureOne(runtime, fileName));
+
+const [wanted = 'nodejs', count = '30'] = process.argv.slice(2);
+const found = await findRuntimes();
+const subjects = wanted.split(',').flatMap((name) => subjectsOf(name));
+for (let index = 0; index < Number(count); index++) {
+  for (const subject of subjects) subject.samples.push(await measureOne(subject));
+}
+for (const { runtime, fileName, samples } of subjects) {
   console.log(`\n${runtime.name} ${runtime.version}, ${fileName}, ${samples.length} processes`);
   console.table(Object.fromEntries(Object.keys(samples[0] ?? {}).map((name) => [name, summary(samples, name)])));
 }
 
-async function measureOne({ name, version, command }: PresentRuntime, fileName: string): Promise<Sample> {
+function subjectsOf(name: string): Subject[] {
+  const runtime = found.find((each) => each.name === name);
+  if (runtime === undefined || 'missing' in runtime) {
+    throw new Error(runtime === undefined ? `there is no runtime ${name}` : runtime.missing);
+  }
+  return Object.entries(FUNCTIONS[name] ?? {}).flatMap(([fileName, source]) =>
+    fileName.endsWith('.java')
+      ? compiled(fileName, source).map((each) => ({ runtime, samples: [], ...each }))
+      : [{ runtime, fileName, files: { [fileName]: source }, samples: [] }],
+  );
+}
+
+/** A Java function as a class file and as a jar. */
+function compiled(fileName: string, source: string): Pick<Subject, 'fileName' | 'files'>[] {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-compile-'));
+  const [className, jarName] = ['.class', '.jar'].map((ending) => path.parse(fileName).name + ending);
+  try {
+    if (className === undefined || jarName === undefined) return [];
+    writeFileSync(path.join(folder, fileName), source);
+    execFileSync('javac', [fileName], { cwd: folder });
+    execFileSync('jar', ['--create', '--file', jarName, className], { cwd: folder });
+    return [className, jarName].map((name) => ({
+      fileName: name,
+      files: { [name]: readFileSync(path.join(folder, name)) },
+    }));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function measureOne({ runtime, fileName, files }: Subject): Promise<Sample> {
+  const { name, version, command } = runtime;
   const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-measure-'));
   const socketPath = path.join(folder, 'agent.sock');
   const codePath = path.join(folder, 'code');
   mkdirSync(codePath);
-  writeFileSync(path.join(codePath, fileName), FUNCTIONS[name]?.[fileName] ?? '');
+  for (const [file, content] of Object.entries(files)) writeFileSync(path.join(codePath, file), content);
   const [program = '', ...args] = command;
   const startedAt = performance.now();
   const child = spawn(program, args, {

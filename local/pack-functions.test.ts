@@ -124,6 +124,36 @@ describe('packing functions', () => {
     expect(await readdir(path.join(folder, 'cache', 'trees'))).toEqual([]);
   });
 
+  it.each([
+    [
+      'another content',
+      'x',
+      'which is 2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881 in dependencies.sha256',
+    ],
+    ['no hash at all', undefined, 'which is not in dependencies.sha256'],
+  ])('refuses a jar that has %s', async (_what, content, words) => {
+    const bin = path.join(folder, 'bin');
+    await mkdir(bin);
+    // what a registry that was tampered with looks like to Maven's caller
+    const maven = '#!/bin/sh\n/bin/mkdir lib && echo evil >lib/a.jar\n';
+    await writeFile(path.join(bin, 'mvn'), maven, { mode: 0o755 });
+    const hash = content && createHash('sha256').update(content).digest('hex');
+    await aFunction({ 'pom.xml': '<project/>', 'dependencies.sha256': hash ? `${hash}  a.jar\n` : '' });
+    await writeFile(
+      path.join(folder, 'functions/greet/function.yaml'),
+      (await readFile(path.join(folder, 'functions/greet/function.yaml'), 'utf8')).replace(
+        "nodejs, version: '24'",
+        "java, version: '17'",
+      ),
+    );
+    const java: RuntimeDescription = { name: 'java', version: '17', command: ['/bin/sh'] };
+    const { skipped } = await pack('cache', [java], { PATH: bin });
+    expect(skipped).toMatchObject([
+      { name: 'greet', reason: expect.stringContaining('Maven resolved a.jar') as string },
+    ]);
+    expect(skipped[0]?.reason).toContain(words);
+  });
+
   it('refuses links: they would lead somewhere else on another machine', async () => {
     const functionFolder = await aFunction();
     await symlink('/etc/hostname', path.join(functionFolder, 'link'));

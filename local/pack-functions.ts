@@ -12,6 +12,7 @@ import { archiveTree } from './packing/archive.ts';
 import { buildOnce, installDependencies } from './packing/dependencies.ts';
 import { loadFunctionFile } from './packing/function-file.ts';
 import type { FunctionFile } from './packing/function-file.ts';
+import { compileJava } from './packing/java.ts';
 import { ToolError, runTool } from './packing/run-tool.ts';
 import { hashFiles, listFiles } from './packing/source-files.ts';
 
@@ -120,6 +121,7 @@ function buildTree(
       await mkdir(path.dirname(path.join(tree, name)), { recursive: true });
       await copyFile(path.join(folder, name), path.join(tree, name));
     }
+    if (runtime.name === 'java') await compileJava(tree, env);
     if (runtime.name !== 'python') return;
     await compilePython(tree, runtime, env);
     await listPythonPackages(tree, runtime, env);

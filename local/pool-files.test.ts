@@ -39,7 +39,7 @@ async function problemOf(text: string): Promise<string> {
 describe('loading pool files', () => {
   it('accepts the examples of this repository', async () => {
     const pools = await loadPoolFiles(fileURLToPath(new URL('../examples/pools', import.meta.url)));
-    expect(pools.map(({ metadata }) => metadata.name)).toEqual(['nodejs', 'python']);
+    expect(pools.map(({ metadata }) => metadata.name)).toEqual(['java', 'nodejs', 'python']);
   });
 
   it('reads several pools from one file, in the namespace "default" where none is written', async () => {

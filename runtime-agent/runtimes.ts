@@ -76,6 +76,8 @@ function run(program: string, args: string[]): Promise<{ output: string; failure
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
         return resolve({ output, failure: `${program} not found: it is not installed or not on the PATH` });
       }
+      const said = stderr.trim().split('\n').at(-1);
+      if (said !== undefined && said !== '' && error.killed !== true) return resolve({ output, failure: said });
       const how = error.killed === true ? `gave no answer within ${PROBE_TIMEOUT_MS} ms` : error.message.trim();
       resolve({ output, failure: `${program} cannot be run: ${how}` });
     });

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PackedFunction } from '../pack-functions.ts';
 import { invokeOnce, type Answer } from '../invoke.ts';
+import { javaCommand } from './java-command.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
 const LIMIT_MS = 30_000;
@@ -29,7 +30,8 @@ export async function coldStart(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ColdStart> {
   const port = await freePort();
-  const [program = '', ...args] = command(fn, runtime);
+  const { command: words, dispose } = await command(fn, runtime, env);
+  const [program = '', ...args] = words;
   const startedMs = performance.now();
   const child = spawn(program, args, {
     cwd: fn.treeDir,
@@ -53,10 +55,25 @@ export async function coldStart(
   } finally {
     child.kill('SIGKILL');
     await exited;
+    await dispose();
   }
 }
 
-function command(fn: PackedFunction, runtime: PresentRuntime): string[] {
+interface ColdCommand {
+  command: string[];
+  dispose: () => Promise<void>;
+}
+
+function command(
+  fn: PackedFunction,
+  runtime: PresentRuntime,
+  env: Readonly<Record<string, string | undefined>>,
+): ColdCommand | Promise<ColdCommand> {
+  if (runtime.name === 'java') return javaCommand(fn.treeDir, fn.function.handler, env);
+  return { command: interpreted(fn, runtime), dispose: () => Promise.resolve() };
+}
+
+function interpreted(fn: PackedFunction, runtime: PresentRuntime): string[] {
   const { kind, handler } = fn.function;
   const isAppObject = kind === 'http' && handler.includes(':');
   const end = handler.lastIndexOf(isAppObject ? ':' : '.');

@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { isErrno } from '../errors.ts';
 import { removeFolder } from '../remove-folder.ts';
+import { installJars } from './java.ts';
 import { runTool } from './run-tool.ts';
 import { hashFiles } from './source-files.ts';
 
@@ -19,7 +20,8 @@ interface Installer {
 }
 
 /**
- * What a lockfile turns a folder into, by runtime. Neither runs code of a package: npm with --ignore-scripts, pip with wheels only.
+ * What a lockfile turns a folder into, by runtime. None runs code of a package: npm with --ignore-scripts, pip with wheels only, Maven with
+ * one goal.
  * Python packages go to the root of the archive, where the interpreter looks for modules first.
  */
 const INSTALLERS: Readonly<Record<string, Installer>> = {
@@ -49,6 +51,10 @@ const INSTALLERS: Readonly<Record<string, Installer>> = {
       // scripts with this machine's interpreter in their first line
       await removeFolder(path.join(folder, 'bin'));
     },
+  },
+  java: {
+    inputs: ['pom.xml', 'dependencies.sha256'],
+    install: (folder, _runtime, env) => installJars(folder, env),
   },
 };
 

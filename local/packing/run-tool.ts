@@ -32,11 +32,11 @@ function describeFailure(program: string, error: ExecFileException, output: stri
   if (error.killed === true) return `${program} did not end within ${TIME_LIMIT_MS / 60_000} minutes`;
   if (output.includes('No module named pip')) return `pip is missing; ${remedy}`;
   if (
-    /ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|NewConnectionError|ConnectTimeout|\(from versions: none\)/.test(
+    /ENOTFOUND|ECONNREFUSED|ECONNRESET|ETIMEDOUT|EAI_AGAIN|NewConnectionError|ConnectTimeout|UnknownHostException|Unknown host|\(from versions: none\)/.test(
       output,
     )
   ) {
-    return `${program} cannot reach its package registry; connect to the network, or name a mirror (npm_config_registry, PIP_INDEX_URL)`;
+    return `${program} cannot reach its package registry; connect to the network, or name a mirror (npm_config_registry, PIP_INDEX_URL, Maven's settings.xml)`;
   }
   const lines = output.split('\n').filter((line) => /error/i.test(line));
   return `${program} failed: ${(lines[0] ?? error.message).trim()}`;

@@ -6,10 +6,11 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { LocalProgram, poolFolder } from '../support/local-program.ts';
-import { aNodePool, isPythonHere } from '../support/local-world.ts';
+import { aNodePool, isJavaHere, isPythonHere } from '../support/local-world.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../../examples/functions', import.meta.url));
 const hasPython = await isPythonHere();
+const hasJava = await isJavaHere();
 
 let program: LocalProgram | undefined;
 let folder: string;
@@ -34,7 +35,9 @@ describe('npm start', () => {
     const { status, said } = await run(['--once', '--port', '0']);
     expect({ status, said }).toMatchObject({ status: 0 });
     expect(said).toMatch(/nodejs +nodejs 24 +[●○]+ 4\/4 standby after \d+ ms/);
-    const names = readdirSync(FUNCTIONS).filter((name) => hasPython || !name.startsWith('python'));
+    const names = readdirSync(FUNCTIONS)
+      .filter((name) => hasPython || !name.startsWith('python'))
+      .filter((name) => hasJava || !name.startsWith('java'));
     for (const name of names) {
       const section = said.split(`\n  ${name}: `)[1]?.split(/\n\n/)[0] ?? '';
       expect(section).toContain('first claim: the code is fetched and unpacked');
@@ -111,17 +114,19 @@ describe('npm start', () => {
     }
   });
 
-  it('without Python skips what needs it, with one line each, and exits 0', async () => {
+  it('without Python and Java skips what needs them, with one line each, and exits 0', async () => {
     const bin = path.join(folder, 'bin');
     const functions = path.join(folder, 'functions');
     mkdirSync(bin);
     symlinkSync(process.execPath, path.join(bin, 'node'));
-    for (const name of ['node-hello', 'python-hello'])
+    for (const name of ['node-hello', 'python-hello', 'java-hello'])
       cpSync(path.join(FUNCTIONS, name), path.join(functions, name), { recursive: true });
     const { status, said } = await run(['--once', '--port', '0', '--functions', functions], { PATH: bin });
     expect({ status, said }).toMatchObject({ status: 0 });
     expect(said).toMatch(/^skipped: pool python: runtime python 3: python3 not found/m);
     expect(said).toMatch(/^skipped: function python-hello: needs python 3: python3 not found/m);
+    expect(said).toMatch(/^skipped: pool java: runtime java 17: java not found/m);
+    expect(said).toMatch(/^skipped: function java-hello: needs java 17: java not found/m);
     expect(said).toContain('node-hello: ');
   });
 });

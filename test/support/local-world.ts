@@ -185,10 +185,13 @@ export function aPythonPool(replicas: number): WarmPool {
   });
 }
 
-/** Whether Python pods can be started here; says so, once a file, when not. */
-export async function isPythonHere(): Promise<boolean> {
-  const python = (await findRuntimes()).find(({ name }) => name === 'python');
-  if (python !== undefined && 'command' in python) return true;
-  process.stderr.write(`skipped: everything with Python pods: ${python?.missing ?? 'no such runtime'}\n`);
+/** Whether such pods can be started here; says so, once a file, when not. */
+export const isPythonHere = (): Promise<boolean> => isHere('python', 'Python');
+export const isJavaHere = (): Promise<boolean> => isHere('java', 'Java');
+
+async function isHere(runtimeName: string, language: string): Promise<boolean> {
+  const runtime = (await findRuntimes()).find(({ name }) => name === runtimeName);
+  if (runtime !== undefined && 'command' in runtime) return true;
+  process.stderr.write(`skipped: everything with ${language} pods: ${runtime?.missing ?? 'no such runtime'}\n`);
   return false;
 }

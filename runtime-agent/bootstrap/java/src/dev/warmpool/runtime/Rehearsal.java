@@ -1,0 +1,125 @@
+package dev.warmpool.runtime;
+
+import java.io.File;
+import java.io.IOException;
+import java.net.UnixDomainSocketAddress;
+import java.nio.ByteBuffer;
+import java.nio.channels.SocketChannel;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
+
+/**
+ * Loads and invokes throw-away functions through agents of their own, over a real socket, so that the one real load finds every
+ * class of its way initialized; then puts the process back as it was. It starts no thread: this one is client and user thread in
+ * turns.
+ */
+final class Rehearsal {
+  private static final int ROUNDS = 8;
+  private static final int INVOKES = 4;
+  private final Settings settings;
+  private final AgentLoop loop;
+  private final UserThread userThread;
+  private final Identity identity;
+  /** Holds `jar/` and `classes/`, the same function in both forms. */
+  private final File codeFolder;
+
+  Rehearsal(Settings settings, AgentLoop loop, UserThread userThread, Identity identity, File codeFolder) {
+    this.settings = settings;
+    this.loop = loop;
+    this.userThread = userThread;
+    this.identity = identity;
+    this.codeFolder = codeFolder;
+  }
+
+  void run() throws Exception {
+    for (int round = 0; round < ROUNDS; round++) {
+      rehearse(new File(codeFolder, round % 2 == 0 ? "jar" : "classes"), round % 3 == 2 ? "Rehearsal" : "Rehearsal.run");
+    }
+  }
+
+  private void rehearse(File code, String handler) throws Exception {
+    String socketPath = settings.socketPath() + ".rehearsal";
+    File folder = new File(socketPath).getParentFile();
+    Agent agent = new Agent(settings.forRehearsal(socketPath), loop, userThread, identity,
+        new File(folder, "rehearsal.json"), (exitCode, isClean) -> {});
+    identity.remember();
+    agent.capture.install(false);
+    onLoop(() -> {
+      agent.listenOn(socketPath);
+      agent.lifecycle.moveTo(Lifecycle.State.standby);
+    });
+    try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(Path.of(socketPath)))) {
+      expect(200, send(client, "GET", "/v1/health", null, false));
+      expect(400, send(client, "POST", "/v1/load", Map.of(), false));
+      expect(200, send(client, "POST", "/v1/load", loadRequest(code, handler), true));
+      for (int index = 0; index < INVOKES; index++) {
+        expect(200, send(client, "POST", "/v1/invoke", Map.of("index", index, "text", "ž"), true));
+      }
+      expect(502, send(client, "POST", "/v1/invoke", Map.of("fails", true), true));
+      expect(200, send(client, "GET", "/v1/status", null, false));
+    } finally {
+      onLoop(agent::close);
+      ClassLoader loaded = Thread.currentThread().getContextClassLoader();
+      agent.capture.uninstall();
+      identity.undo();
+      if (loaded instanceof java.net.URLClassLoader loader) loader.close();
+      new File(socketPath).delete();
+    }
+  }
+
+  private interface Step {
+    void run() throws IOException;
+  }
+
+  /** The agent's state is its thread's. */
+  private void onLoop(Step step) throws Exception {
+    var done = new java.util.concurrent.FutureTask<Void>(() -> {
+      step.run();
+      return null;
+    });
+    loop.post(done);
+    done.get();
+  }
+
+  private Map<String, Object> loadRequest(File code, String handler) {
+    Map<String, Object> load = new LinkedHashMap<>();
+    load.put("claimId", "rehearsal");
+    load.put("fence", 0);
+    load.put("function", Map.of("name", "rehearsal", "version", "1", "tenant", "rehearsal"));
+    load.put("runtime", Map.of("name", settings.runtimeName(), "version", settings.runtimeVersion()));
+    load.put("kind", "handler");
+    load.put("handler", handler);
+    load.put("code", Map.of("path", code.getPath(), "digest", "sha256:" + "0".repeat(64)));
+    load.put("env", Map.of("REHEARSAL", "1", "TZ", "Asia/Tokyo", "LANG", "cs_CZ.UTF-8"));
+    load.put("service", Map.of());
+    load.put("limits", Map.of("requestTimeoutMs", 10_000, "initTimeoutMs", 10_000));
+    return load;
+  }
+
+  private int send(SocketChannel client, String method, String path, Object body, boolean needsThisThread)
+      throws IOException {
+    byte[] bytes = body == null ? new byte[0] : JsonWriter.write(body).getBytes(StandardCharsets.UTF_8);
+    String head = method + " " + path + " HTTP/1.1\r\nHost: rehearsal\r\nConnection: keep-alive\r\n"
+        + "Content-Type: application/json\r\nContent-Length: " + bytes.length + "\r\n\r\n";
+    ByteBuffer out = ByteBuffer.allocate(head.length() + bytes.length);
+    out.put(head.getBytes(StandardCharsets.ISO_8859_1)).put(bytes).flip();
+    while (out.hasRemaining()) client.write(out);
+    if (needsThisThread) userThread.runNext();
+    ByteBuffer in = ByteBuffer.allocate(16 * 1024);
+    for (;;) {
+      if (client.read(in) < 0) throw new IOException("the agent closed the connection of its rehearsal");
+      String text = new String(in.array(), 0, in.position(), StandardCharsets.ISO_8859_1);
+      int headEnd = text.indexOf("\r\n\r\n");
+      int length = text.indexOf("content-length: ");
+      if (headEnd < 0 || length < 0) continue;
+      int size = Integer.parseInt(text.substring(length + 16, text.indexOf('\r', length)));
+      if (in.position() >= headEnd + 4 + size) return Integer.parseInt(text.substring(9, 12));
+    }
+  }
+
+  private static void expect(int status, int answered) {
+    if (answered != status) throw new IllegalStateException("a rehearsal was answered with " + answered);
+  }
+}

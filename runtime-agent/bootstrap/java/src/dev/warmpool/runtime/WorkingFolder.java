@@ -1,0 +1,74 @@
+package dev.warmpool.runtime;
+
+import java.io.File;
+import java.io.IOException;
+import java.lang.reflect.Field;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Java cannot change a process's working directory. So java.nio.file and File.getAbsolutePath are told another one, and for what
+ * goes to the system with a relative path (java.io, child processes) the process runs in an empty folder of its own that gets a
+ * link to each entry of the code.
+ */
+final class WorkingFolder {
+  private static final int MAX_LINKS = 1_000;
+  private final String original = System.getProperty("user.dir");
+  /** Whether `launch.sh` made the folder, so that it is nobody else's. */
+  private final boolean isOwn = original.endsWith("/cwd");
+  private final List<Path> links = new ArrayList<>();
+
+  void become(String folder) throws ReflectiveOperationException {
+    show(folder, true);
+    if (isOwn) link(folder);
+  }
+
+  void undo() throws ReflectiveOperationException {
+    for (Path link : links) link.toFile().delete();
+    links.clear();
+    show(original, false);
+  }
+
+  private void link(String folder) {
+    String[] names = new File(folder).list();
+    if (names == null || names.length > MAX_LINKS) return;
+    try {
+      for (String name : names) {
+        links.add(Files.createSymbolicLink(Path.of(original, name), Path.of(folder, name)));
+      }
+    } catch (IOException error) {
+      Output.tell("relative paths in java.io will not find the code: " + error.getMessage());
+    }
+  }
+
+  private static void show(String folder, boolean isElsewhere) throws ReflectiveOperationException {
+    System.setProperty("user.dir", folder);
+    FileSystem files = FileSystems.getDefault();
+    Class<?> unix = files.getClass().getSuperclass();
+    set(unix, "defaultDirectory", files, folder.getBytes(StandardCharsets.UTF_8));
+    set(unix, "needToResolveAgainstDefaultDirectory", files, isElsewhere);
+    Object plain = fileSystemOfFile();
+    set(plain.getClass(), "userDir", plain, folder);
+  }
+
+  /** In a field that newer versions write in capitals. */
+  private static Object fileSystemOfFile() throws ReflectiveOperationException {
+    for (Field field : File.class.getDeclaredFields()) {
+      if (!field.getName().equalsIgnoreCase("fs")) continue;
+      field.setAccessible(true);
+      return field.get(null);
+    }
+    throw new NoSuchFieldException("java.io.File.fs");
+  }
+
+  private static void set(Class<?> owner, String name, Object target, Object value) throws ReflectiveOperationException {
+    Field field = owner.getDeclaredField(name);
+    field.setAccessible(true);
+    field.set(target, value);
+  }
+}
