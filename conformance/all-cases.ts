@@ -8,6 +8,7 @@ import { LIFE_CASES } from './cases/life.ts';
 import { LOAD_CASES } from './cases/load.ts';
 import { LOG_CASES } from './cases/logs.ts';
 import { REQUEST_CASES } from './cases/requests.ts';
+import { RESULT_CASES } from './cases/results.ts';
 import { STATUS_CASES } from './cases/status.ts';
 import type { ConformanceCase } from './conformance-case.ts';
 
@@ -20,6 +21,7 @@ export const ALL_CASES: ConformanceCase[] = [
   ...ENVIRONMENT_CASES,
   ...BAD_CODE_CASES,
   ...INVOKE_CASES,
+  ...RESULT_CASES,
   ...REQUEST_CASES,
   ...KILL_CASES,
   ...LOG_CASES,
