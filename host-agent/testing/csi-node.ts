@@ -92,7 +92,6 @@ export class CsiNode {
   }
 
   async close(): Promise<void> {
-    this.kubelet.close();
     for (const podUid of [...this.#agents.keys()]) await this.endAgent(podUid);
     // first the processes, then their mounts, then the folder
     await this.node.stop();

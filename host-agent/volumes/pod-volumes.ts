@@ -97,7 +97,7 @@ export class PodVolumes {
       // the kubelet asks again, and then the helper is back
       if (error instanceof MountUncertain) throw new VolumeError('unavailable', error.message, error);
       if (isOpen) throw new VolumeError('notReady', `something else is mounted at ${path}`, error);
-      throw new VolumeError('failed', String((error as Error).message), error);
+      throw new VolumeError('failed', (error as Error).message, error);
     }
   }
 
