@@ -158,15 +158,34 @@ describe.skipIf(missing !== undefined)('garbage in any RPC', () => {
     const bytes = () => Buffer.from(Array.from({ length: random.int(0, 200) }, () => random.int(0, 255)));
     const methods = {
       identity: ['GetPluginInfo', 'GetPluginCapabilities', 'Probe'],
-      node: ['NodePublishVolume', 'NodeUnpublishVolume', 'NodeGetInfo', 'NodeGetCapabilities', 'NodeStageVolume', 'NodeExpandVolume'],
+      node: [
+        'NodePublishVolume',
+        'NodeUnpublishVolume',
+        'NodeGetInfo',
+        'NodeGetCapabilities',
+        'NodeStageVolume',
+        'NodeExpandVolume',
+      ],
       registration: ['GetInfo', 'NotifyRegistrationStatus'],
     } as const;
-    const words = ['', '/', '..', '\0', 'x'.repeat(5_000), kubelet.target('pod-1'), `${kubelet.target('a')}/code`, 'csi-é', '\n'];
+    const words = [
+      '',
+      '/',
+      '..',
+      '\0',
+      'x'.repeat(5_000),
+      kubelet.target('pod-1'),
+      `${kubelet.target('a')}/code`,
+      'csi-é',
+      '\n',
+    ];
     for (let round = 0; round < 100; round++) {
       for (const service of ['identity', 'node', 'registration'] as const) {
         const method = random.pick<string>(methods[service]);
         const answer = await kubelet.callRaw(service, method, bytes()).catch((error: RpcFailed) => error.code);
-        expect(typeof answer === 'string' ? ['INVALID_ARGUMENT', 'INTERNAL', 'UNIMPLEMENTED'] : [answer]).toContain(answer);
+        expect(typeof answer === 'string' ? ['INVALID_ARGUMENT', 'INTERNAL', 'UNIMPLEMENTED'] : [answer]).toContain(
+          answer,
+        );
       }
       const request = {
         volume_id: random.pick(words),
@@ -179,7 +198,9 @@ describe.skipIf(missing !== undefined)('garbage in any RPC', () => {
       await expect(publish).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
     }
     const tooLarge = { volume_id: 'v', target_path: 'x'.repeat(2_000_000) };
-    await expect(kubelet.call('node', 'NodeUnpublishVolume', tooLarge)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' });
+    await expect(kubelet.call('node', 'NodeUnpublishVolume', tooLarge)).rejects.toMatchObject({
+      code: 'RESOURCE_EXHAUSTED',
+    });
     expect(node.namespace.mountsWithin(kubelet.dir)).toHaveLength(1);
     await node.publishedPod('pod-1');
     await (await host.events()).podState('pod-1', 'standby');
