@@ -94,7 +94,7 @@ describe.skipIf(access === undefined || binary === undefined)('two operators as 
       (await everyOperator('/readyz/replica')).every((is) => is === 200),
     );
     await until('one to serve', LIMIT_MS, async () => (await everyOperator('/readyz')).includes(200));
-    expect((await everyOperator('/readyz')).sort()).toEqual([200, 503]);
+    expect((await everyOperator('/readyz')).sort((a, b) => a - b)).toEqual([200, 503]);
     await until('its label', LIMIT_MS, async () => (await serving()).length === 1);
     const [leader = ''] = await serving();
     expect(await operators.get(leader)?.ops('/readyz')).toBe(200);
