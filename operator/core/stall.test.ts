@@ -47,6 +47,13 @@ describe('a create that was refused', () => {
     expect(stall.message).toMatch(words);
     expect(stall.message.startsWith(message)).toBe(true);
   });
+
+  it('is the same trouble for the next pod, whose name is another', () => {
+    const words = (name: string) =>
+      createStall({ status: 403, message: `pods "${name}" is forbidden: no` }, 'a').message;
+    expect(words('nodejs-x7k2p')).toBe(words('nodejs-b4d5f'));
+    expect(words('nodejs-x7k2p')).toContain('pods "nodejs-…" is forbidden');
+  });
 });
 
 function aPod(status: PodStatus): Pod {

@@ -27,9 +27,14 @@ export interface Stall {
   message: string;
 }
 
+/** By `generateName`; the apiserver's alphabet for it. */
+const GENERATED_NAME = /"([a-z0-9.-]+)-[bcdfghjklmnpqrstvwxz2456789]{5}"/g;
+
 /** A create that the apiserver refused. */
 export function createStall(error: Pick<KubeError, 'status' | 'message'>, namespace: string): Stall {
-  const { status, message } = error;
+  const { status } = error;
+  // the same trouble in the same words, whatever name the apiserver had made up for the pod
+  const message = error.message.replace(GENERATED_NAME, '"$1-…"');
   const stall = (reason: StallReason, hint: string): Stall => ({ reason, message: `${message}; ${hint}` });
   if (isNamespaceTerminating(error)) return stall('NamespaceTerminating', 'the pool ends with its namespace');
   if (status === 403 && /exceeded quota|LimitRange|maximum .* usage|minimum .* usage|must specify/i.test(message))
