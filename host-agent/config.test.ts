@@ -72,4 +72,12 @@ describe('the configuration', () => {
   test('names a flag that is missing', () => {
     expect(() => parseConfig(REQUIRED.slice(2), {})).toThrow('--listen is required');
   });
+
+  test('listens on a network only with certificates, and then needs no key file', () => {
+    const flags = ['--listen', '10.1.2.3:8443', ...REQUIRED.slice(2, 6)];
+    expect(() => parseConfig(flags, {})).toThrow('--listen: must be a loopback address or a socket without --tls-dir');
+    const config = parseConfig([...flags, '--tls-dir', '/tls', '--ops-listen', '10.1.2.3:8081'], {});
+    expect(config).toMatchObject({ tlsDir: '/tls', opsListen: { kind: 'tcp', host: '10.1.2.3', port: 8081 } });
+    expect(() => parseConfig(REQUIRED.slice(0, 6), {})).toThrow('--grant-key-file is required');
+  });
 });

@@ -91,9 +91,17 @@ async function main(config: OperatorConfig): Promise<void> {
   await running;
 }
 
-try {
-  await main(readConfig(process.argv.slice(2), process.env));
-} catch (error) {
-  process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
-  process.exitCode = 2;
+function fail(error: unknown, exitCode: number, rest = ''): never {
+  process.stderr.write(`operator: ${error instanceof Error ? error.message : String(error)}\n${rest}`);
+  process.exit(exitCode);
 }
+
+function configuration(): OperatorConfig {
+  try {
+    return readConfig(process.argv.slice(2), process.env);
+  } catch (error) {
+    fail(error, 2, `${USAGE}\n`);
+  }
+}
+
+await main(configuration()).catch((error: unknown) => fail(error, 1));

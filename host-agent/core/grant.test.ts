@@ -44,4 +44,18 @@ describe('a load grant', () => {
     expect(() => gate.admit(aGrant(), 10_000)).toThrow('has expired');
     expect(() => gate.admit(aGrant({ expiresAtUnixMs: 3_600_001 }), 0)).toThrow('too far in the future');
   });
+
+  test('of the key before the present one is let through, of the one before that no more', () => {
+    const [second, third] = [Buffer.from('second key 01234'), Buffer.from('third key 012345')];
+    const gate = new GrantGate(KEY);
+    gate.replaceKey(second);
+    gate.admit(aGrant(), 0);
+    gate.admit(aGrant({ nonce: '1'.repeat(32) }, second), 0);
+    gate.replaceKey(second);
+    gate.replaceKey(third);
+    gate.admit(aGrant({ nonce: '2'.repeat(32) }, second), 0);
+    gate.admit(aGrant({ nonce: '3'.repeat(32) }, third), 0);
+    expect(() => gate.admit(aGrant({ nonce: '4'.repeat(32) }), 0)).toThrow('wrong signature');
+    expect(() => gate.admit(aGrant({ nonce: '1'.repeat(32) }, second), 0)).toThrow('has been used before');
+  });
 });

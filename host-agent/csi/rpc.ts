@@ -1,3 +1,4 @@
+import { callbackify } from 'node:util';
 import type { handleUnaryCall, ServiceError } from '@grpc/grpc-js';
 import { Metadata, status } from '@grpc/grpc-js';
 import type { z } from 'zod';
@@ -17,23 +18,24 @@ export function rpc<Request, Reply>(
   handle: (request: Request) => Reply | Promise<Reply>,
   onProblem: (error: unknown) => void,
 ): handleUnaryCall<unknown, Reply> {
-  return (call, callback) => {
-    const answer = async (): Promise<Reply> => handle(parse(schema, call.request));
-    answer().then(
-      (reply) => callback(null, reply),
-      (error: unknown) => {
-        const said = asServiceError(error);
-        if (said.code === status.INTERNAL) onProblem(error);
-        callback(said);
-      },
-    );
+  const answer = callbackify(async (request: unknown): Promise<Reply> => {
+    try {
+      return await handle(parse(schema, request));
+    } catch (error) {
+      const said = asServiceError(error);
+      if (said.code === status.INTERNAL) onProblem(error);
+      throw said;
+    }
+  });
+  return ({ request }, callback) => {
+    answer(request, (error, reply) => callback(error as unknown as ServiceError | null, reply));
   };
 }
 
 /** Each sentence begins with the field's name in the protocol. */
 function parse<T>(schema: z.ZodType<T>, request: unknown): T {
   const { data, error } = schema.safeParse(request);
-  if (error === undefined) return data as T;
+  if (error === undefined) return data;
   const sentences = error.issues.map(({ path, message }) => `${path.join('.') || 'the request'} ${message}`);
   throw serviceError(status.INVALID_ARGUMENT, sentences.join('; '));
 }

@@ -2,7 +2,7 @@
 export interface DeliveryTarget {
   podUid: string;
   folder: {
-    /** Where this program writes down which tree the pod uses; in local mode also what the pod reads it by. */
+    /** In local mode, what the pod reads the tree by; it also tells this program after a restart. */
     codeLink: string;
     /** The folder that the pod sees, by its real path. */
     volumePath: string;

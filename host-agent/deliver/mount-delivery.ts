@@ -6,14 +6,16 @@ import { MountError, MountUncertain } from '../mounts/mount-error.ts';
 import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 import type { CodeDelivery, DeliveryTarget } from './code-delivery.ts';
-import { linkTree } from './code-link.ts';
 import type { Staging } from './staging.ts';
 
 const MAX_ATTEMPTS = 3;
 /** The pod has done something to its own volume, or the volume is on its way out. */
 const POD_FAULTS: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', 'ENODEV', 'EACCES']);
 
-/** For real pods: a read-only mount of the tree onto `code` in the pod's volume. */
+/**
+ * For real pods: a read-only mount of the tree onto `code` in the pod's volume. The mount is its own record: after a restart, the mount
+ * table says what each pod uses.
+ */
 export class MountDelivery implements CodeDelivery {
   readonly #mounter: Mounter;
   readonly #staging: Staging;
@@ -24,8 +26,6 @@ export class MountDelivery implements CodeDelivery {
   }
 
   async deliver({ podUid, folder }: DeliveryTarget, treePath: string): Promise<string> {
-    // before the mount, so that no restart finds a mounted tree that nobody pins
-    linkTree(folder.codeLink, treePath);
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#mounter.bind(this.#staging.sourceOf(treePath), folder.volumePath, POD_CODE_FOLDER);

@@ -21,7 +21,7 @@ export class CsiNode {
   private constructor(node: NodeUnderTest, namespace: MountNamespace) {
     this.node = node;
     this.namespace = namespace;
-    this.hostPathDir = join(node.folder, 'hp');
+    this.hostPathDir = join(node.folder, 'hp', 'shared');
     this.kubelet = new KubeletCalls(join(node.folder, 'k'), {
       csi: join(node.folder, 'csi.sock'),
       registration: join(node.folder, 'registry', `${CSI_DRIVER}-reg.sock`),
@@ -92,7 +92,6 @@ export class CsiNode {
   }
 
   async close(): Promise<void> {
-    this.kubelet.close();
     for (const podUid of [...this.#agents.keys()]) await this.endAgent(podUid);
     // first the processes, then their mounts, then the folder
     await this.node.stop();

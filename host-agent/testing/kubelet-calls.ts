@@ -1,4 +1,4 @@
-import type { Client, ServiceError } from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceError } from '@grpc/grpc-js';
 import { credentials, status } from '@grpc/grpc-js';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
@@ -16,47 +16,56 @@ export class RpcFailed extends Error {
   }
 }
 
-/** What a kubelet does to a CSI driver, with its folders. */
+type Sent<Request, Reply> = Pick<MethodDefinition<Request, Reply>, 'path' | 'requestSerialize' | 'responseDeserialize'>;
+type CsiService = 'identity' | 'node' | 'registration';
+
+/** What a kubelet does to a CSI driver, with its folders: over a new connection for each call. */
 export class KubeletCalls {
   readonly dir: string;
-  readonly #clients: Record<'identity' | 'node' | 'registration', Client>;
+  readonly #protos = loadProtos();
+  readonly #sockets: { csi: string; registration: string };
 
   constructor(dir: string, sockets: { csi: string; registration: string }) {
     this.dir = dir;
-    const protos = loadProtos();
-    const secret = credentials.createInsecure();
-    this.#clients = {
-      identity: new protos.identity(`unix:${sockets.csi}`, secret),
-      node: new protos.node(`unix:${sockets.csi}`, secret),
-      registration: new protos.registration(`unix:${sockets.registration}`, secret),
-    };
+    this.#sockets = sockets;
   }
 
-  call(service: 'identity' | 'node' | 'registration', method: string, request: Message = {}): Promise<Message> {
-    const client = this.#clients[service] as unknown as Record<
-      string,
-      (request: Message, options: object, callback: (error: ServiceError | null, reply: Message) => void) => void
-    >;
-    return new Promise((resolve, reject) => {
-      client[method]?.(request, { deadline: Date.now() + CALL_LIMIT_MS }, (error, reply) => {
-        if (error === null) resolve(reply);
-        else reject(new RpcFailed(error));
-      });
-    });
+  call(service: CsiService, method: string, request: Message = {}): Promise<Message> {
+    const definition = this.#method(service, method) as MethodDefinition<Message, Message>;
+    return this.#send(service, definition, request);
   }
 
   /** Bytes that no client library would send. */
-  callRaw(service: 'identity' | 'node' | 'registration', method: string, bytes: Buffer): Promise<Buffer> {
-    const name = { identity: 'csi.v1.Identity', node: 'csi.v1.Node', registration: 'pluginregistration.Registration' };
+  callRaw(service: CsiService, method: string, bytes: Buffer): Promise<Buffer> {
     const asIs = (value: Buffer): Buffer => value;
-    return new Promise((resolve, reject) => {
-      const options = { deadline: Date.now() + CALL_LIMIT_MS };
-      const path = `/${name[service]}/${method}`;
-      this.#clients[service].makeUnaryRequest(path, asIs, asIs, bytes, options, (error, reply = Buffer.alloc(0)) => {
-        if (error === null) resolve(reply);
-        else reject(new RpcFailed(error));
+    const { path } = this.#method(service, method);
+    return this.#send(service, { path, requestSerialize: asIs, responseDeserialize: asIs }, bytes);
+  }
+
+  #method(service: CsiService, method: string): MethodDefinition<unknown, unknown> {
+    const definition = this.#protos[service].service[method];
+    if (definition === undefined) throw new Error(`the protocol has no ${service} ${method}`);
+    return definition;
+  }
+
+  async #send<Request, Reply>(
+    service: CsiService,
+    { path, requestSerialize, responseDeserialize }: Sent<Request, Reply>,
+    request: Request,
+  ): Promise<Reply> {
+    const socket = service === 'registration' ? this.#sockets.registration : this.#sockets.csi;
+    const client = new this.#protos[service](`unix:${socket}`, credentials.createInsecure());
+    const options = { deadline: Date.now() + CALL_LIMIT_MS };
+    try {
+      return await new Promise<Reply>((resolve, reject) => {
+        client.makeUnaryRequest(path, requestSerialize, responseDeserialize, request, options, (error, reply) => {
+          if (error === null && reply !== undefined) resolve(reply);
+          else reject(error === null ? new Error('there was no answer') : new RpcFailed(error));
+        });
       });
-    });
+    } finally {
+      client.close();
+    }
   }
 
   target(podUid: string): string {
@@ -93,9 +102,5 @@ export class KubeletCalls {
 
   forgetPod(podUid: string): void {
     rmSync(join(this.dir, 'pods', podUid), { recursive: true, force: true });
-  }
-
-  close(): void {
-    for (const client of Object.values(this.#clients)) client.close();
   }
 }

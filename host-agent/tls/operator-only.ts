@@ -13,7 +13,7 @@ const HANDSHAKE_TIMEOUT_MS = 5_000;
 export interface OperatorOnly {
   serverFactory: FastifyServerFactory<HttpServer>;
   /** For connections from now on; those that are open stay open. */
-  use(files: TlsFiles): void;
+  use: (files: TlsFiles) => void;
 }
 
 /**

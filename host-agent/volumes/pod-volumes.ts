@@ -11,7 +11,7 @@ import { adoptDelivered, isVolumeAt } from './delivered-code.ts';
 import type { KubeletDir, VolumeTarget } from './kubelet-dir.ts';
 import { KeyedLock } from './keyed-lock.ts';
 import { VolumeError } from './volume-error.ts';
-import type { VolumeRecord } from './volume-records.ts';
+import type { VolumeRecord, VolumeRecords } from './volume-records.ts';
 
 /** Sockets and a few lines about the end of the process; a pod can fill it and hurts nobody else. */
 const VOLUME = { sizeBytes: 256 * 1024, inodes: 64, folder: POD_CODE_FOLDER };
@@ -19,6 +19,7 @@ const SWEEP_MS = 60_000;
 
 export interface PodVolumesDeps extends AdoptionDeps {
   mounter: Mounter;
+  records: VolumeRecords;
   kubelet: KubeletDir;
   log: Logger;
   /** The pod's folder is other than it was. */
@@ -96,7 +97,7 @@ export class PodVolumes {
       // the kubelet asks again, and then the helper is back
       if (error instanceof MountUncertain) throw new VolumeError('unavailable', error.message, error);
       if (isOpen) throw new VolumeError('notReady', `something else is mounted at ${path}`, error);
-      throw new VolumeError('failed', String((error as Error).message), error);
+      throw new VolumeError('failed', (error as Error).message, error);
     }
   }
 

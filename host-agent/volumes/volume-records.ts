@@ -14,7 +14,7 @@ export type VolumeRecord = z.output<typeof recordSchema>;
 
 /**
  * What this program knows about the volumes of pods, in the folders where the registry finds pods: `pod.json` says what was begun,
- * the link `volume` says that it is there, the link `code` says what was delivered. A record is written before its volume is mounted
+ * the link `volume` says that it is there. A record is written before its volume is mounted
  * and removed after everything is unmounted, so no mount is ever without one. Synchronous: a few system calls, off the claim path.
  */
 export class VolumeRecords {

@@ -426,7 +426,10 @@ describe('a pool', () => {
     expect(pool).toMatchObject({
       status: {
         conditions: expect.arrayContaining([
-          expect.objectContaining({ type: 'Stalled', status: 'True', message: 'exceeded quota: pods=10' }),
+          expect.objectContaining({
+            ...{ type: 'Stalled', status: 'True', reason: 'QuotaExceeded' },
+            message: expect.stringMatching(/^exceeded quota: pods=10; /) as string,
+          }),
         ]),
       },
     });

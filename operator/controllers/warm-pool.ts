@@ -18,6 +18,7 @@ import {
 } from '../core/pod-view.ts';
 import { retireStandby } from '../core/pod-transitions.ts';
 import { poolStatus } from '../core/pool-status.ts';
+import { createStall, podStall, type Stall } from '../core/stall.ts';
 import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts';
 import type { Inventory } from '../claims/inventory.ts';
 import type { Retirement } from '../claims/retirement.ts';
@@ -45,7 +46,7 @@ const UNKNOWN_WRITE_MS = 15_000;
 export class WarmPoolController {
   readonly #deps: WarmPoolControllerDeps;
   readonly #failures: BootFailures;
-  readonly #createErrors = new Map<string, string>();
+  readonly #createStalls = new Map<string, Stall>();
 
   constructor(deps: WarmPoolControllerDeps) {
     this.#deps = deps;
@@ -94,6 +95,7 @@ export class WarmPoolController {
           isReserved: index.isReserved(uid),
           isUpdated: templateHashOf(pod) === hash,
           trouble: this.#deps.inventory.trouble(pod),
+          stall: index.isOffered(uid) ? undefined : podStall(pod),
           createdAtUnixMs: createdAtUnixMs(pod),
         };
       });
@@ -164,15 +166,14 @@ export class WarmPoolController {
     await Promise.all(Array.from({ length: Math.min(CREATE_CONCURRENCY, count) }, worker));
     for (; started < count; started++) expectations.creationFailed(pool.metadata.uid);
     if (failure === undefined) {
-      this.#createErrors.delete(key);
+      this.#createStalls.delete(key);
       return undefined;
     }
-    const message = failure instanceof Error ? failure.message : 'the apiserver client failed';
-    this.#createErrors.set(key, message);
-    this.#deps.events.record(
-      { resource: WARM_POOLS, object: pool },
-      { type: 'Warning', reason: 'CreateFailed', action: 'Create', message },
-    );
+    const error = isKubeError(failure) ? failure : { status: 0, message: 'the apiserver client failed' };
+    const stall = createStall(error, pool.metadata.namespace ?? '');
+    this.#createStalls.set(key, stall);
+    // nothing can be written there any more, events included
+    if (stall.reason !== 'NamespaceTerminating') this.#record(pool, stall, 'Create');
     log.warn({ pool: key, err: failure }, 'creating a standby pod failed');
     return failure;
   }
@@ -194,18 +195,13 @@ export class WarmPoolController {
   }
 
   async #tell(pool: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<void> {
-    const createError = this.#createErrors.get(key);
-    const bootError = this.#failures.message(key);
+    const stall = this.#stall(key, members);
+    if (stall !== undefined && stall !== this.#createStalls.get(key)) this.#record(pool, stall, 'Boot');
     const status = poolStatus({
       pool,
       members: members.filter((member) => member.trouble === undefined),
       claimed: pods.filter((pod) => isClaimed(pod) && !isTerminating(pod)).length,
-      trouble:
-        createError !== undefined
-          ? { reason: 'CreateFailed', message: createError }
-          : bootError !== undefined
-            ? { reason: 'BootFailing', message: bootError }
-            : undefined,
+      trouble: stall,
       nowUnixMs: this.#deps.clock.now(),
     });
     if (status === pool.status) return;
@@ -218,9 +214,23 @@ export class WarmPoolController {
     );
   }
 
+  /** What stands in the way most: no pods at all, pods that wait for something, pods that die. */
+  #stall(key: string, members: Member[]): Stall | undefined {
+    const bootFailure = this.#failures.message(key);
+    return (
+      this.#createStalls.get(key) ??
+      members.find(({ stall }) => stall !== undefined)?.stall ??
+      (bootFailure === undefined ? undefined : { reason: 'BootFailing', message: bootFailure })
+    );
+  }
+
+  #record(pool: Stored<WarmPool>, { reason, message }: Stall, action: string): void {
+    this.#deps.events.record({ resource: WARM_POOLS, object: pool }, { type: 'Warning', reason, action, message });
+  }
+
   #forget(key: string): void {
     this.#failures.forget(key);
-    this.#createErrors.delete(key);
+    this.#createStalls.delete(key);
   }
 }
 

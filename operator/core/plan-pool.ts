@@ -1,4 +1,5 @@
 import { LABEL_CLAIM, LABEL_POOL, LABEL_STATE } from '@warmpool/protocol/names.ts';
+import type { Stall } from './stall.ts';
 import type { WarmPoolSpec } from '@warmpool/protocol/warm-pool.ts';
 
 /** What the plan needs to know about one pod that the pool owns and that is not being deleted. */
@@ -11,6 +12,8 @@ export interface Member {
   isUpdated: boolean;
   /** It can never become standby: finished, restarted, failed, or loaded without a claim. The words say which. */
   trouble: string | undefined;
+  /** Neither ready nor dead: what holds it up, when it is known. */
+  stall?: Stall | undefined;
   createdAtUnixMs: number;
 }
 
@@ -59,15 +62,16 @@ export function planPool(input: PoolPlanInput): PoolPlan {
       nextCheckMs = Math.min(nextCheckMs ?? Infinity, RESERVED_CHECK_MS);
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
-    } else if (!member.isReady && ageMs >= bootLimitMs) {
+    } else if (!member.isReady && ageMs >= bootLimitMs && !waitsForNode(member)) {
       remove.push({
         uid: member.uid,
         reason: 'Stuck',
-        message: `not standby ${spec.standby.readySeconds} s after its creation`,
+        message: `not standby ${spec.standby.readySeconds} s after its creation${member.stall ? `: ${member.stall.message}` : ''}`,
       });
     } else {
       keep.push(member);
-      if (!member.isReady) nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
+      if (!member.isReady && !waitsForNode(member))
+        nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
     }
   }
   const failedBoots = remove.length;
@@ -88,6 +92,11 @@ export function planPool(input: PoolPlanInput): PoolPlan {
     remove.push(...outdated(keep, spec));
   }
   return plan;
+}
+
+/** It does not boot slowly, it does not boot at all: a new one in its place would wait as long, and lose its place. */
+function waitsForNode({ stall }: Member): boolean {
+  return stall?.reason === 'Unschedulable';
 }
 
 /** Worth least first: booting before ready, outdated before updated, then oldest first. */

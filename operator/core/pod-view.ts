@@ -9,6 +9,7 @@ import {
 } from '@warmpool/protocol/names.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import type { Pod, WarmPool } from './resources.ts';
+import { lastWords } from './stall.ts';
 
 /** How the operator reads a pod object. Pure questions, no state. */
 
@@ -90,10 +91,7 @@ export function createdAtUnixMs(pod: StoredPod): number {
 
 /** What went wrong with a pod, in the words of whoever said it. */
 export function podTrouble(pod: StoredPod): string {
-  const unscheduled = pod.status?.conditions?.find(
-    (condition) => condition.type === 'PodScheduled' && condition.status === 'False',
-  );
-  const parts = [pod.status?.reason, pod.status?.message, unscheduled?.message].filter(
+  const parts = [pod.status?.reason, pod.status?.message ?? lastWords(pod)].filter(
     (part) => part !== undefined && part !== '',
   );
   return parts.length > 0 ? parts.join(': ') : `phase ${pod.status?.phase ?? 'Pending'}`;

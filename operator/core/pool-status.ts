@@ -3,13 +3,14 @@ import { setConditions, type ConditionUpdate } from '../engine/conditions.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import { standbySelector, type Member } from './plan-pool.ts';
 import type { WarmPool } from './resources.ts';
+import type { Stall } from './stall.ts';
 
 export interface PoolStatusInput {
   pool: Stored<WarmPool>;
   members: Member[];
   claimed: number;
   /** Why pods cannot be made or do not become standby, in the words of whoever said it. */
-  trouble: { reason: 'CreateFailed' | 'BootFailing' | 'PodsPending'; message: string } | undefined;
+  trouble: Stall | undefined;
   nowUnixMs: number;
 }
 

@@ -55,7 +55,20 @@ export interface PodStatus {
   reason?: string;
   message?: string;
   conditions?: { type: string; status: string; reason?: string; message?: string }[];
-  containerStatuses?: { name: string; restartCount: number; ready: boolean; state?: Record<string, unknown> }[];
+  initContainerStatuses?: ContainerStatus[];
+  containerStatuses?: ContainerStatus[];
+}
+
+export interface ContainerStatus {
+  name: string;
+  image?: string;
+  restartCount: number;
+  ready: boolean;
+  state?: {
+    running?: { startedAt?: string };
+    waiting?: { reason?: string; message?: string };
+    terminated?: { exitCode: number; reason?: string; message?: string; [field: string]: unknown };
+  };
 }
 
 export interface Secret extends KubeObject {

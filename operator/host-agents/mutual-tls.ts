@@ -33,5 +33,5 @@ function connector({ cert, key, ca }: OperatorTls): buildConnector.connector {
     maxCachedSessions: 0,
     timeout: HANDSHAKE_TIMEOUT_MS,
   } as const;
-  return buildConnector({ ...options, allowH2: false, noDelay: true } as buildConnector.BuildOptions);
+  return buildConnector({ ...options, allowH2: false, noDelay: true });
 }

@@ -61,8 +61,16 @@ export function requireAccess(app: FastifyInstance, access: ClaimAccess): void {
       return done(error as Error);
     }
     if (asking === undefined) return done();
-    asking.then(() => done(), done);
+    void tell(asking, done);
   });
+}
+
+async function tell(asking: Promise<void>, done: (error?: Error) => void): Promise<void> {
+  const refusal = await asking.then(
+    () => undefined,
+    (error: Error) => error,
+  );
+  done(refusal);
 }
 
 function isWatch({ query }: FastifyRequest, { verb }: AccessRule): boolean {

@@ -1,8 +1,11 @@
-import { describe, expect, test } from 'vitest';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { DispatcherOptions } from '@kubernetes/client-node';
 import { Agent } from 'undici';
 import { VirtualClock } from '../engine/testing/fake-clock.ts';
-import { tokenKubeConfig } from './config.ts';
+import { PooledKubeConfig, tokenKubeConfig } from './config.ts';
 import { Credentials } from './credentials.ts';
 
 const REFRESH_MS = 60_001;
@@ -93,5 +96,45 @@ describe('credentials', () => {
     world.isBroken = true;
     await expect(world.credentials.renewed(first)).rejects.toThrow('token file is gone');
     expect((await world.credentials.current()).headers).toEqual(first.headers);
+  });
+});
+
+describe('the credentials of a pod', () => {
+  let folder: string;
+  const mounted = (name: string): string => join(folder, 'var/run/secrets/kubernetes.io/serviceaccount', name);
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), 'warmpool-credentials-'));
+    mkdirSync(mounted(''), { recursive: true });
+    writeFileSync(mounted('ca.crt'), 'ca-1');
+    writeFileSync(mounted('token'), 'first');
+    vi.stubEnv('KUBERNETES_SERVICE_HOST', '10.0.0.1');
+    vi.stubEnv('KUBERNETES_SERVICE_PORT', '443');
+  });
+  afterEach(() => {
+    vi.unstubAllEnvs();
+    rmSync(folder, { recursive: true });
+  });
+
+  test('follow the token file as the kubelet rotates it', async () => {
+    const credentials = new Credentials({
+      clock: new VirtualClock(),
+      loadConfig() {
+        const config = new PooledKubeConfig();
+        config.loadFromCluster(folder);
+        return config;
+      },
+      connect: () => new Agent(),
+    });
+    const first = await credentials.current();
+    expect(first.origin).toBe('https://10.0.0.1');
+    expect(first.headers).toEqual({ Authorization: 'Bearer first' });
+    writeFileSync(mounted('token'), 'second');
+    const second = await credentials.renewed(first);
+    expect(second.headers).toEqual({ Authorization: 'Bearer second' });
+    // no connection is lost for a token
+    expect(second.dispatcher).toBe(first.dispatcher);
+    writeFileSync(mounted('ca.crt'), 'ca-2');
+    writeFileSync(mounted('token'), 'third');
+    expect((await credentials.renewed(second)).dispatcher).not.toBe(first.dispatcher);
   });
 });

@@ -13,7 +13,7 @@ export interface ReviewedAccessDeps {
   clock: Clock;
   log: Log;
   /** Posts a review and gives it back with its status; rejects with a KubeError. */
-  review(resource: Resource, body: object, options: { timeoutMs: number }): Promise<object>;
+  review: (resource: Resource, body: object, options: { timeoutMs: number }) => Promise<object>;
 }
 
 export interface ReviewedAccessOptions {

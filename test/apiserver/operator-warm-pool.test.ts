@@ -144,7 +144,7 @@ describe.skipIf(access === undefined)('the life of a WarmPool on the real apiser
     const stalled = async (): Promise<{ status?: string; reason?: string; message?: string }> =>
       (await world.pool('refused')).status?.conditions?.find(({ type }) => type === 'Stalled') ?? {};
     await until('the condition', LIMIT_MS, async () => (await stalled()).status === 'True');
-    expect(await stalled()).toMatchObject({ reason: 'CreateFailed' });
+    expect(await stalled()).toMatchObject({ reason: 'TemplateInvalid' });
     expect((await stalled()).message).toContain('containers[0].name');
     const good = { spec: { containers: [{ name: 'runtime', image: 'none' }] } };
     await world.kube.patch(WARM_POOLS, world.namespace, 'refused', { spec: { template: good } });

@@ -3,9 +3,10 @@ import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from 'node:tls';
-import { fastify, type FastifyInstance } from 'fastify';
+import { pino } from 'pino';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { createServer } from '@warmpool/host-agent/http/server.ts';
 import { operatorOnly, type OperatorOnly } from '@warmpool/host-agent/tls/operator-only.ts';
 import { firstTlsFiles, followTlsFiles, type TlsFiles } from '@warmpool/host-agent/tls/tls-files.ts';
 import type { OperatorTls } from '@warmpool/operator/certificates/certificate-keeper.ts';
@@ -34,7 +35,7 @@ describe('between operator and host-agent', () => {
   let authority: KeyPair;
   let sides: Sides;
   let tls: OperatorOnly;
-  let app: FastifyInstance;
+  let app: ReturnType<typeof createServer>;
   let url: string;
   let served: number;
   let refusals: string[];
@@ -46,7 +47,10 @@ describe('between operator and host-agent', () => {
     served = 0;
     refusals = [];
     tls = operatorOnly(sides.node, (reason) => refusals.push(reason));
-    app = fastify({ serverFactory: tls.serverFactory, forceCloseConnections: true });
+    app = createServer(
+      { log: pino({ level: 'silent' }), serverFactory: tls.serverFactory },
+      { bodyLimitBytes: 1024 * 1024 },
+    );
     app.post('/v1/kill::batch', () => {
       served++;
       return { items: [{ podUid: 'pod-1', statusCode: 202, state: 'running' }] };
