@@ -29,6 +29,8 @@ interface ErrorFacts {
   /** Of the user's code: where it failed and its own stack. Never this program's. */
   phase?: string;
   userStack?: string;
+  /** Of a store's error: what it serves by that name now is not what was begun to be read. */
+  isOtherVersion?: true;
 }
 
 export class HostAgentError extends Error {
@@ -78,6 +80,10 @@ export const hostError = {
     error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`),
   storeUnreachable: (endpoint: string, why: string, cause?: unknown) =>
     error('StoreUnreachable', `the store at ${endpoint} cannot be used: ${why}`, { cause }),
+  objectChanged: (endpoint: string) =>
+    error('StoreUnreachable', `the store at ${endpoint} cannot be used: the object changed while it was read`, {
+      isOtherVersion: true,
+    }),
 
   digestMismatch: (expected: string, actual: string) =>
     error('DigestMismatch', `the code has digest ${actual}, but the claim says ${expected}`),

@@ -1,4 +1,5 @@
 import { mkdir } from 'node:fs/promises';
+import { DEFAULT_FETCH_BUDGET, FetchBudget } from './blob/fetch-budget.ts';
 import { createSources } from './blob/create-sources.ts';
 import { CacheFolder } from './cache/cache-folder.ts';
 import { CodeCache } from './cache/code-cache.ts';
@@ -37,7 +38,7 @@ async function run(config: HostAgentConfig): Promise<void> {
   const cache = await CodeCache.open(
     {
       folder: await CacheFolder.open(config.cacheDir),
-      sources: createSources({ clock }, config),
+      sources: createSources({ clock, budget: new FetchBudget(clock, DEFAULT_FETCH_BUDGET) }, config),
       unpacker,
       clock,
       onCached: (digest) => events.publish({ type: 'CACHED', digest }),

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { isNodeLocalAddress } from '../core/source-address.ts';
 import { publicUrl } from '../core/public-url.ts';
 import { hostError } from '../errors.ts';
-import type { BlobStore, OpenedBlob } from './blob-store.ts';
+import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
 import type { HttpAnswer, HttpGetDeps } from './http-get.ts';
 import { blobOf, discard, getWithRetries } from './http-get.ts';
 
@@ -19,26 +19,27 @@ export class HttpStore implements BlobStore {
     this.#allowLoopback = options.allowLoopback;
   }
 
-  async open(source: string, { signal }: { signal: AbortSignal }): Promise<OpenedBlob> {
+  async open(source: string, options: OpenOptions): Promise<OpenedBlob> {
     let url = new URL(source);
     for (let redirects = 0; redirects <= MAX_REDIRECTS; redirects++) {
       this.#checkAddress(url);
-      const answer = await this.#get(url, signal);
-      if (!REDIRECT_STATUSES.has(answer.statusCode)) return this.#read(url, answer, signal);
+      const answer = await this.#get(url, options);
+      if (!REDIRECT_STATUSES.has(answer.statusCode)) return this.#read(url, answer, options);
       discard(answer);
       url = followed(url, answer.headers['location']);
     }
     throw hostError.sourceNotAllowed(publicUrl(url), `it is reached only over more than ${MAX_REDIRECTS} redirects`);
   }
 
-  #get(url: URL, signal: AbortSignal): Promise<HttpAnswer> {
+  #get(url: URL, options: OpenOptions): Promise<HttpAnswer> {
     const headers: Record<string, string> = { accept: '*/*', 'accept-encoding': 'identity' };
     if (url.username !== '' || url.password !== '') headers['authorization'] = basicAuthorization(url);
-    return getWithRetries(this.#deps, url.origin, () => Promise.resolve({ url, headers }), signal);
+    return getWithRetries(this.#deps, url.origin, () => Promise.resolve({ url, headers }), options);
   }
 
-  #read(url: URL, answer: HttpAnswer, signal: AbortSignal): OpenedBlob {
-    if (answer.statusCode === 200) return blobOf(answer, url.origin, signal);
+  #read(url: URL, answer: HttpAnswer, options: OpenOptions): OpenedBlob {
+    const blob = blobOf(answer, url.origin, options);
+    if (blob !== undefined) return blob;
     discard(answer);
     if (answer.statusCode === 404 || answer.statusCode === 410) throw hostError.objectNotFound(publicUrl(url));
     throw hostError.storeRefused(publicUrl(url), answer.statusCode);

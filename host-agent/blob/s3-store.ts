@@ -1,6 +1,6 @@
 import { AwsV4Signer } from 'aws4fetch';
 import { hostError } from '../errors.ts';
-import type { BlobStore, OpenedBlob } from './blob-store.ts';
+import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
 import type { HttpGetDeps, HttpTarget } from './http-get.ts';
 import { blobOf, discard, getWithRetries } from './http-get.ts';
 
@@ -30,15 +30,16 @@ export class S3Store implements BlobStore {
     this.#options = options;
   }
 
-  async open(key: string, { signal }: { signal: AbortSignal }): Promise<OpenedBlob> {
+  async open(key: string, options: OpenOptions): Promise<OpenedBlob> {
     const endpoint = this.#options.endpoint.origin;
     const shown = `object ${JSON.stringify(key)} of bucket ${JSON.stringify(this.#bucket)} at ${endpoint}`;
     // a URL parser would resolve these, and so leave the bucket
     if (key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
       throw hostError.sourceNotAllowed(shown, 'its key has an empty, "." or ".." segment');
     }
-    const answer = await getWithRetries(this.#deps, endpoint, () => this.#target(key), signal);
-    if (answer.statusCode === 200) return blobOf(answer, endpoint, signal);
+    const answer = await getWithRetries(this.#deps, endpoint, () => this.#target(key), options);
+    const blob = blobOf(answer, endpoint, options);
+    if (blob !== undefined) return blob;
     discard(answer);
     if (answer.statusCode === 404) throw hostError.objectNotFound(shown);
     throw hostError.storeRefused(shown, answer.statusCode);

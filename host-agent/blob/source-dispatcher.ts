@@ -7,6 +7,7 @@ import { hostError } from '../errors.ts';
 const CONNECT_TIMEOUT_MS = 5_000;
 const HEADERS_TIMEOUT_MS = 10_000;
 const BODY_IDLE_TIMEOUT_MS = 15_000;
+const KEEP_ALIVE_MS = 60_000;
 const CONNECTIONS_PER_ORIGIN = 16;
 
 type LookupCallback = (error: Error | null, address: string | LookupAddress[], family?: number) => void;
@@ -20,6 +21,9 @@ export function createSourceDispatcher(options: { allowLoopback: boolean }): Age
     connections: CONNECTIONS_PER_ORIGIN,
     headersTimeout: HEADERS_TIMEOUT_MS,
     bodyTimeout: BODY_IDLE_TIMEOUT_MS,
+    // a new connection costs one to three round trips: as much as a small object
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    keepAliveMaxTimeout: KEEP_ALIVE_MS,
     connect: {
       timeout: CONNECT_TIMEOUT_MS,
       ...(options.allowLoopback ? {} : { lookup: guardedLookup }),

@@ -5,6 +5,8 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CodeReference, PodUid } from '@warmpool/protocol/fields.ts';
 import { codeSchema, podUidSchema } from '@warmpool/protocol/fields.ts';
 import type { BlobStore, OpenedBlob } from '../blob/blob-store.ts';
+import { Downloader } from '../blob/downloader.ts';
+import { DEFAULT_FETCH_BUDGET, FetchBudget } from '../blob/fetch-budget.ts';
 import { BlobSources } from '../blob/blob-sources.ts';
 import { systemClock } from '../clock.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
@@ -59,12 +61,15 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
+const budget = new FetchBudget(systemClock, DEFAULT_FETCH_BUDGET);
+const downloader = new Downloader({ clock: systemClock, random: Math.random, budget });
+
 async function aCache(limitBytes = 100 * PAGE): Promise<CodeCache> {
   const none: BlobStore = { open: () => Promise.reject(new Error('not used')) };
   return CodeCache.open(
     {
       folder: await CacheFolder.open(folder),
-      sources: new BlobSources({ defaultStore: store, http: none, file: none, buckets: new Map() }),
+      sources: new BlobSources({ downloader, defaultStore: store, http: none, file: none, buckets: new Map() }),
       unpacker,
       clock: systemClock,
       onCached: (digest) => happened.push(`cached ${digest}`),

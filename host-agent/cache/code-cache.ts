@@ -151,11 +151,15 @@ export class CodeCache {
     const { clock, folder, sources, unpacker } = this.#deps;
     const startedMs = clock.monotonic();
     unpacker.warmUp();
-    const { sizeBytes, stream } = await sources.open(code, { signal });
+    const download = await sources.open(code, {
+      signal,
+      priority: { kind: 'claim', deadlineUnixMs: 0 },
+      wantsTail: code.format === 'zip',
+    });
     const { maxArchiveBytes } = this.#options.unpackLimits;
-    if (sizeBytes !== undefined && sizeBytes > maxArchiveBytes) {
-      await stream[Symbol.asyncIterator]().return?.();
-      throw hostError.archiveTooLarge(`is ${sizeBytes} bytes; at most ${maxArchiveBytes} are allowed`);
+    if (download.sizeBytes !== undefined && download.sizeBytes > maxArchiveBytes) {
+      download.close();
+      throw hostError.archiveTooLarge(`is ${download.sizeBytes} bytes; at most ${maxArchiveBytes} are allowed`);
     }
     const tmpPath = folder.newTmpPath();
     let receivedMs = startedMs;
@@ -167,7 +171,7 @@ export class CodeCache {
       limits: this.#options.unpackLimits,
     };
     const tree = await unpacker
-      .unpack(job, stream, signal, () => (receivedMs = clock.monotonic()))
+      .unpack(job, download, signal, () => (receivedMs = clock.monotonic()))
       .catch((error: unknown) => {
         throw isHostError(error, 'StoreUnreachable') ? new TransferBroken(error) : error;
       });

@@ -1,14 +1,19 @@
 import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import type { Entry } from 'yauzl';
 import type { CodeFormat } from '@warmpool/protocol/fields.ts';
 import { TarReader } from '../core/tar-reader.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
 import { removeTree } from './remove-tree.ts';
+import { ByteReader } from './byte-reader.ts';
 import { HashedSource } from './chunk-source.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { decompress } from './decompress.ts';
+import { FileChunks } from './file-chunks.ts';
 import { onDisk, TreeWriter } from './tree-writer.ts';
 import { unzip } from './unzip.ts';
+import type { ZipTail } from './zip-directory.ts';
+import { bytesOfTail, readZipDirectory, TailTooShort } from './zip-directory.ts';
 
 export interface UnpackJob {
   /** Made by the job; holds `tree/` afterwards, or is gone when the job failed. */
@@ -65,19 +70,43 @@ async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWrite
       for await (const chunk of decompress(job.format, source, job.limits)) reader.push(chunk);
       return reader.finish();
     }
-    case 'zip': {
-      const archivePath = `${job.folder}/archive`;
-      await spool(source, archivePath);
-      // a zip file is read from its end: it is whole before its first entry, so the digest can be checked first
-      await checkDigest(job, source);
-      await unzip(archivePath, writer, job.limits);
-      return unlinkSync(archivePath);
-    }
+    case 'zip':
+      return writeZip(job, source, writer);
     case 'file': {
       const filePath = `${job.folder}/archive`;
       await spool(source, filePath);
       return writer.adoptFile([job.fileName], filePath, source.readBytes);
     }
+  }
+}
+
+/** With the tail at hand entries are written while they arrive; without, the archive is first put down whole. */
+async function writeZip(job: UnpackJob, source: HashedSource, writer: TreeWriter): Promise<void> {
+  const tail = await source.tail();
+  const entries = tail === undefined ? undefined : await directoryIn(tail, job.limits);
+  if (tail !== undefined && entries !== undefined) {
+    return unzip(entries, tail.startByte + tail.bytes.length, new ByteReader(source), writer, job.limits);
+  }
+  const archivePath = `${job.folder}/archive`;
+  await spool(source, archivePath);
+  // nothing was written yet, so the digest can be checked first
+  await checkDigest(job, source);
+  const archive = new FileChunks(archivePath);
+  try {
+    const directory = await readZipDirectory(archive, job.limits);
+    await unzip(directory, archive.archiveBytes, new ByteReader(archive), writer, job.limits);
+  } finally {
+    archive.close();
+  }
+  unlinkSync(archivePath);
+}
+
+async function directoryIn(tail: ZipTail, limits: UnpackLimits): Promise<Entry[] | undefined> {
+  try {
+    return await readZipDirectory(bytesOfTail(tail), limits);
+  } catch (error) {
+    if (error instanceof TailTooShort) return undefined;
+    throw error;
   }
 }
 

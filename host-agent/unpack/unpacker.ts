@@ -1,5 +1,6 @@
 import type { MessagePort } from 'node:worker_threads';
 import { MessageChannel, Worker } from 'node:worker_threads';
+import type { Download } from '../blob/downloader.ts';
 import { HostAgentError } from '../errors.ts';
 import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
 import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
@@ -27,7 +28,7 @@ export class Unpacker {
    */
   async unpack(
     job: UnpackJob,
-    stream: AsyncIterable<Uint8Array>,
+    { stream, tail }: Pick<Download, 'stream' | 'tail'>,
     signal: AbortSignal,
     onReceived: () => void,
   ): Promise<UnpackedTree> {
@@ -49,7 +50,13 @@ export class Unpacker {
     });
     const worker = this.#runningWorker();
     this.#crashListeners.add(onCrash);
-    worker.postMessage({ job, port: remote } satisfies StartMessage, [remote]);
+    worker.postMessage({ job: { ...job, hasTail: tail !== undefined }, port: remote } satisfies StartMessage, [remote]);
+    // a tail that fails fails the stream too
+    tail?.then(
+      ({ startByte, bytes }) =>
+        isOver || port.postMessage({ type: 'tail', startByte, bytes } satisfies FeedMessage, [bytes.buffer]),
+      () => {},
+    );
     try {
       await feed(port, stream, signal, window, () => isOver);
       if (!isOver) onReceived();
@@ -97,8 +104,7 @@ async function feed(
   signal.throwIfAborted();
   signal.addEventListener('abort', () => window.open(), { once: true });
   for await (const chunk of stream) {
-    // a copy that can be moved: sending a view would copy the whole buffer behind it
-    const bytes = new Uint8Array(chunk);
+    const bytes = movable(chunk);
     await window.take(bytes.length);
     signal.throwIfAborted();
     if (isOver()) return;
@@ -106,6 +112,12 @@ async function feed(
   }
   signal.throwIfAborted();
   port.postMessage({ type: 'end' } satisfies FeedMessage, []);
+}
+
+/** Sending a view would copy the whole buffer behind it. */
+function movable(chunk: Uint8Array): Uint8Array<ArrayBuffer> {
+  const isWhole = chunk.byteLength === chunk.buffer.byteLength && chunk.buffer instanceof ArrayBuffer;
+  return isWhole ? (chunk as Uint8Array<ArrayBuffer>) : new Uint8Array(chunk);
 }
 
 /** Lets one sender wait until the reader has caught up. */

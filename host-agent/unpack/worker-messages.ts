@@ -3,11 +3,15 @@ import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
 
 /** What goes to the unpack thread: first, on its own port, a job with the port that all else about it uses. */
 export interface StartMessage {
-  job: UnpackJob;
+  job: UnpackJob & { hasTail: boolean };
   port: import('node:worker_threads').MessagePort;
 }
 
-export type FeedMessage = { type: 'chunk'; bytes: Uint8Array<ArrayBuffer> } | { type: 'end' } | { type: 'abort' };
+export type FeedMessage =
+  | { type: 'chunk'; bytes: Uint8Array<ArrayBuffer> }
+  | { type: 'tail'; startByte: number; bytes: Uint8Array<ArrayBuffer> }
+  | { type: 'end' }
+  | { type: 'abort' };
 
 export type AnswerMessage =
   /** Bytes read since the last one: the sender may send as many more. */

@@ -3,6 +3,7 @@ import { parentPort } from 'node:worker_threads';
 import { isHostError } from '../errors.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { runUnpackJob } from './unpack-job.ts';
+import type { ZipTail } from './zip-directory.ts';
 import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
 
 /** The chunks that arrive on a job's port; reading one gives the sender credit for the next. */
@@ -11,10 +12,16 @@ class PortChunks implements ChunkSource {
   readonly #arrived: FeedMessage[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
+  readonly tail?: () => Promise<ZipTail>;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, { hasTail }: { hasTail: boolean }) {
     this.#port = port;
+    const tail = Promise.withResolvers<ZipTail>();
+    tail.promise.catch(() => {});
+    if (hasTail) this.tail = () => tail.promise;
     port.on('message', (message: FeedMessage) => {
+      if (message.type === 'tail') return tail.resolve(message);
+      if (message.type === 'abort') tail.reject(new Error('the transfer was given up'));
       this.#arrived.push(message);
       this.#wake?.();
     });
@@ -31,6 +38,7 @@ class PortChunks implements ChunkSource {
       case 'abort':
         throw new Error('the transfer was given up');
       case 'end':
+      case 'tail':
       case undefined:
         this.#ended = true;
         return undefined;
@@ -41,7 +49,7 @@ class PortChunks implements ChunkSource {
 async function serve({ job, port }: StartMessage): Promise<void> {
   let answer: AnswerMessage;
   try {
-    answer = { type: 'done', tree: await runUnpackJob(job, new PortChunks(port)) };
+    answer = { type: 'done', tree: await runUnpackJob(job, new PortChunks(port, job)) };
   } catch (error) {
     answer = isHostError(error)
       ? { type: 'failed', code: error.code, message: error.message }
