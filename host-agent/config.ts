@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import { DEFAULT_FETCH_BUDGET } from './blob/fetch-budget.ts';
 import type { S3Options } from './blob/s3-store.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress } from './http/listen.ts';
@@ -28,6 +29,19 @@ const settingsSchema = z.object({
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
   fetchConcurrency: count(8, 256),
+  /** Requests to stores under way at once. */
+  fetchConnections: count(DEFAULT_FETCH_BUDGET.connections, 1024),
+  /** Of code that has arrived, or is about to, and is not unpacked yet. */
+  fetchMemoryBytes: bytes(DEFAULT_FETCH_BUDGET.memoryBytes),
+  /** Of all fetches of this node together; 0 is no limit. */
+  fetchBytesPerSecond: z.coerce.number().int().min(0).default(DEFAULT_FETCH_BUDGET.bytesPerSecond),
+  /** An HTTP cache in front of the s3 store, asked first: `http://host:port`. */
+  mirror: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+    .transform((url) => new URL(url))
+    .optional(),
+  /** PEM certificates of authorities that the store and the mirror may be signed by, besides the well-known ones. */
+  storeCaFile: path.optional(),
   maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
   maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
   maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
@@ -52,6 +66,11 @@ const FLAGS = {
   store: { type: 'string' },
   'cache-bytes': { type: 'string' },
   'fetch-concurrency': { type: 'string' },
+  'fetch-connections': { type: 'string' },
+  'fetch-memory-bytes': { type: 'string' },
+  'fetch-bytes-per-second': { type: 'string' },
+  mirror: { type: 'string' },
+  'store-ca-file': { type: 'string' },
   'max-archive-bytes': { type: 'string' },
   'max-unpacked-bytes': { type: 'string' },
   'max-entries': { type: 'string' },
@@ -85,6 +104,9 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   const store = parseStore(storeText, env);
   if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
     throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
+  }
+  if (settings.mirror !== undefined && store.kind !== 's3') {
+    throw new ConfigError('--mirror needs an s3 store to be in front of: --store s3://bucket?endpoint=…');
   }
   const options = store.kind === 's3' ? store.options : undefined;
   const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));

@@ -11,6 +11,7 @@ const ERROR_STATUS = {
   RouteNotFound: 404,
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
+  TooManyPrefetches: 429,
   Internal: 500,
 } as Readonly<Record<HostErrorCode, number>>;
 
@@ -21,6 +22,7 @@ export type HostErrorCode =
   | 'RouteNotFound'
   | 'BodyTooLarge'
   | 'UnsupportedMediaType'
+  | 'TooManyPrefetches'
   | 'Internal';
 
 interface ErrorFacts {
@@ -91,6 +93,9 @@ export const hostError = {
   badEntry: (entry: string, why: string) => error('BadArchive', `the archive's entry ${quoted(entry)} ${why}`),
   archiveTooLarge: (why: string) => error('ArchiveTooLarge', `the archive ${why}`),
   cacheFull: (why: string, cause?: unknown) => error('CacheFull', `the code cache is full: ${why}`, { cause }),
+
+  tooManyPrefetches: (limit: number) =>
+    error('TooManyPrefetches', `${limit} prefetches are waiting on this node already: ask again when some have ended`),
 
   invalidRequest: (details: FieldProblem[]) => error('InvalidRequest', describeProblems(details), { details }),
   invalidJson: () => error('InvalidJson', 'the body is not valid JSON'),

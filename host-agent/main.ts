@@ -1,8 +1,9 @@
 import { mkdir } from 'node:fs/promises';
-import { DEFAULT_FETCH_BUDGET, FetchBudget } from './blob/fetch-budget.ts';
+import { FetchBudget } from './blob/fetch-budget.ts';
 import { createSources } from './blob/create-sources.ts';
 import { CacheFolder } from './cache/cache-folder.ts';
 import { CodeCache } from './cache/code-cache.ts';
+import { Prefetcher } from './cache/prefetcher.ts';
 import { systemClock as clock } from './clock.ts';
 import type { HostAgentConfig } from './config.ts';
 import { ConfigError, readConfig } from './config.ts';
@@ -14,6 +15,7 @@ import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
 import { addLoadRoutes } from './http/load-routes.ts';
 import { addOpsRoutes } from './http/ops-routes.ts';
+import { addPrefetchRoutes } from './http/prefetch-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
@@ -35,15 +37,22 @@ async function run(config: HostAgentConfig): Promise<void> {
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
+  const budget = new FetchBudget(clock, {
+    connections: config.fetchConnections,
+    memoryBytes: config.fetchMemoryBytes,
+    bytesPerSecond: config.fetchBytesPerSecond,
+  });
   const cache = await CodeCache.open(
     {
       folder: await CacheFolder.open(config.cacheDir),
-      sources: createSources({ clock, budget: new FetchBudget(clock, DEFAULT_FETCH_BUDGET) }, config),
+      sources: createSources({ clock, budget, onMirror: (outcome) => metrics.observeMirror(outcome) }, config),
       unpacker,
       clock,
       onCached: (digest) => events.publish({ type: 'CACHED', digest }),
       onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
       onFetched: (timings) => metrics.observeFetch(timings),
+      onCorrupt: (digest) =>
+        log.warn({ digest }, 'a cached tree was damaged and is fetched again when it is asked for'),
       onProblem,
     },
     {
@@ -74,7 +83,8 @@ async function run(config: HostAgentConfig): Promise<void> {
     config.podsDir,
   );
   const metrics = new HostMetrics({
-    cacheBytes: () => cache.usedBytes,
+    cache: () => cache.describe(),
+    fetchConnections: () => budget.connectionsInUse,
     loadsInFlight: () => loads.inFlight,
     podStates: () => pods.reports().map(({ state }) => state),
   });
@@ -91,20 +101,25 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
+  const prefetcher = new Prefetcher({ cache, onProblem });
   const app = createServer({ log }, config);
   addLoadRoutes(app, { loads });
   addPodRoutes(app, { pods });
+  addPrefetchRoutes(app, { prefetcher });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
   log.info({ address }, 'listening');
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
+  cache.verifyAll().catch(onProblem);
 
   endOnSignals({
     log,
     drain: () => loads.drain(),
     close: async () => {
+      prefetcher.close();
+      cache.close();
       await Promise.all([app.close(), pods.close(), unpacker.close()]);
     },
   });

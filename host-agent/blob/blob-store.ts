@@ -10,8 +10,8 @@ export interface OpenedBlob {
   version?: ObjectVersion;
   /** Breaking off the iteration closes whatever is behind it. A chunk belongs to its reader. */
   stream: AsyncIterable<Uint8Array>;
-  /** Came from a mirror, which may be asked no more for it. */
-  viaMirror?: boolean;
+  /** Of what came from a mirror: to be called when the bytes turn out wrong. */
+  blame?: () => void;
 }
 
 export interface OpenOptions {

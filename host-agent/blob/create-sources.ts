@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { CircuitBreaker } from '../core/circuit-breaker.ts';
 import type { HostAgentConfig } from '../config.ts';
 import type { Clock } from '../clock.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -7,27 +9,41 @@ import type { FetchBudget } from './fetch-budget.ts';
 import { FileStore } from './file-store.ts';
 import { FolderStore } from './folder-store.ts';
 import { HttpStore } from './http-store.ts';
+import type { MirrorOutcome } from './mirrored-store.ts';
+import { MirroredStore } from './mirrored-store.ts';
+import type { S3Options } from './s3-store.ts';
 import { S3Store } from './s3-store.ts';
 import { createSourceDispatcher } from './source-dispatcher.ts';
 
-type SourcesConfig = Pick<HostAgentConfig, 'store' | 'otherBuckets' | 'allowFileRoot' | 'allowLoopbackSources'>;
+type SourcesConfig = Pick<
+  HostAgentConfig,
+  'store' | 'otherBuckets' | 'allowFileRoot' | 'allowLoopbackSources' | 'mirror' | 'storeCaFile'
+>;
+
+export interface CreateSourcesDeps {
+  clock: Clock;
+  budget: FetchBudget;
+  onMirror: (outcome: MirrorOutcome) => void;
+}
 
 /** The stores that this node's configuration names. */
-export function createSources(
-  { clock, budget }: { clock: Clock; budget: FetchBudget },
-  config: SourcesConfig,
-): BlobSources {
-  const { store, otherBuckets, allowFileRoot, allowLoopbackSources: allowLoopback } = config;
+export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, config: SourcesConfig): BlobSources {
+  const { store, otherBuckets, allowFileRoot, allowLoopbackSources: allowLoopback, mirror, storeCaFile } = config;
   const random = Math.random;
   // whoever runs the node chose this endpoint; only URLs that claims bring are held off from the node itself
-  const s3Deps = { dispatcher: createSourceDispatcher({ allowLoopback: true }), clock, random };
+  const ca = storeCaFile === undefined ? {} : { extraCa: readFileSync(storeCaFile, 'utf8') };
+  const s3Deps = { dispatcher: createSourceDispatcher({ allowLoopback: true, ...ca }), clock, random };
   const httpDeps = { dispatcher: createSourceDispatcher({ allowLoopback }), clock, random };
-  const buckets = new Map<string, BlobStore>(
-    [...(store.kind === 's3' ? [store] : []), ...otherBuckets].map(({ bucket, options }) => [
-      bucket,
-      new S3Store(s3Deps, bucket, options),
-    ]),
-  );
+  // one mirror is in good health or is not, whichever bucket finds out
+  const breaker = new CircuitBreaker(random);
+  const openBucket = (bucket: string, options: S3Options): BlobStore => {
+    const origin = new S3Store(s3Deps, bucket, options);
+    return mirror === undefined
+      ? origin
+      : new MirroredStore({ ...s3Deps, origin, onOutcome: onMirror }, mirror, breaker);
+  };
+  const named = [...(store.kind === 's3' ? [store] : []), ...otherBuckets];
+  const buckets = new Map(named.map(({ bucket, options }) => [bucket, openBucket(bucket, options)]));
   const defaultStore =
     store.kind === 'folder' ? new FolderStore(store.path) : store.kind === 's3' ? buckets.get(store.bucket) : undefined;
   return new BlobSources({

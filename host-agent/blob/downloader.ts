@@ -18,8 +18,8 @@ export interface Download {
   tail?: Promise<DownloadTail>;
   /** Ends everything under way. */
   close(): void;
-  /** Some of it came from a mirror: if its bytes are wrong, the origin's may be right. */
-  readonly viaMirror: boolean;
+  /** Some of it came from a mirror: if the bytes are wrong, the origin's may be right. To be called then. */
+  readonly blame?: () => void;
 }
 
 export interface DownloadTail {

@@ -38,7 +38,7 @@ export interface RangedDownloadDeps {
 export class RangedDownload implements Download {
   sizeBytes?: number;
   tail?: Promise<DownloadTail>;
-  viaMirror = false;
+  blame?: () => void;
   readonly #deps: RangedDownloadDeps;
   readonly #link: LinkEstimate;
   readonly #wish: DownloadWish;
@@ -217,7 +217,7 @@ export class RangedDownload implements Download {
       ...(version === undefined ? {} : { version }),
     });
     onMeasured({ latencyMs: clock.monotonic() - askedMs });
-    this.viaMirror ||= blob.viaMirror === true;
+    if (blob.blame !== undefined) this.blame = blob.blame;
     return blob;
   }
 

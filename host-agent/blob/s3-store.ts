@@ -1,7 +1,8 @@
 import { AwsV4Signer } from 'aws4fetch';
 import { hostError } from '../errors.ts';
-import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
+import type { OpenedBlob, OpenOptions } from './blob-store.ts';
 import type { HttpGetDeps, HttpTarget } from './http-get.ts';
+import type { MirrorableStore } from './mirrored-store.ts';
 import { blobOf, discard, getWithRetries } from './http-get.ts';
 
 interface S3Credentials {
@@ -19,7 +20,7 @@ export interface S3Options {
 }
 
 /** One bucket of an S3-compatible store. */
-export class S3Store implements BlobStore {
+export class S3Store implements MirrorableStore {
   readonly #deps: HttpGetDeps;
   readonly #bucket: string;
   readonly #options: S3Options;
@@ -32,12 +33,8 @@ export class S3Store implements BlobStore {
 
   async open(key: string, options: OpenOptions): Promise<OpenedBlob> {
     const endpoint = this.#options.endpoint.origin;
-    const shown = `object ${JSON.stringify(key)} of bucket ${JSON.stringify(this.#bucket)} at ${endpoint}`;
-    // a URL parser would resolve these, and so leave the bucket
-    if (key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
-      throw hostError.sourceNotAllowed(shown, 'its key has an empty, "." or ".." segment');
-    }
-    const answer = await getWithRetries(this.#deps, endpoint, () => this.#target(key), options);
+    const shown = this.#describe(key);
+    const answer = await getWithRetries(this.#deps, endpoint, () => this.target(key), options);
     const blob = blobOf(answer, endpoint, options);
     if (blob !== undefined) return blob;
     discard(answer);
@@ -45,7 +42,17 @@ export class S3Store implements BlobStore {
     throw hostError.storeRefused(shown, answer.statusCode);
   }
 
-  async #target(key: string): Promise<HttpTarget> {
+  #describe(key: string): string {
+    const { origin } = this.#options.endpoint;
+    return `object ${JSON.stringify(key)} of bucket ${JSON.stringify(this.#bucket)} at ${origin}`;
+  }
+
+  /** The request for an object, signed now. */
+  async target(key: string): Promise<HttpTarget> {
+    // a URL parser would resolve these, and so leave the bucket
+    if (key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
+      throw hostError.sourceNotAllowed(this.#describe(key), 'its key has an empty, "." or ".." segment');
+    }
     const { endpoint, region, credentials } = this.#options;
     const base = endpoint.pathname.replace(/\/$/, '');
     const path = [this.#bucket, ...key.split('/')].map(encodeSegment).join('/');

@@ -1,5 +1,6 @@
 import type { LookupAddress, LookupOptions } from 'node:dns';
 import { lookup } from 'node:dns';
+import { rootCertificates } from 'node:tls';
 import { Agent } from 'undici';
 import { isNodeLocalAddress } from '../core/source-address.ts';
 import { hostError } from '../errors.ts';
@@ -16,7 +17,7 @@ type LookupCallback = (error: Error | null, address: string | LookupAddress[], f
  * The connections to object stores. With `allowLoopback: false` a name that resolves to the node itself is refused at the moment of
  * connecting, so that a name which changes its address after a check does not help.
  */
-export function createSourceDispatcher(options: { allowLoopback: boolean }): Agent {
+export function createSourceDispatcher(options: { allowLoopback: boolean; extraCa?: string }): Agent {
   return new Agent({
     connections: CONNECTIONS_PER_ORIGIN,
     headersTimeout: HEADERS_TIMEOUT_MS,
@@ -26,6 +27,7 @@ export function createSourceDispatcher(options: { allowLoopback: boolean }): Age
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
     connect: {
       timeout: CONNECT_TIMEOUT_MS,
+      ...(options.extraCa === undefined ? {} : { ca: [...rootCertificates, options.extraCa] }),
       ...(options.allowLoopback ? {} : { lookup: guardedLookup }),
     },
   });

@@ -46,12 +46,14 @@ export class ObjectServer {
     const found = this.#find(path);
     if (found === undefined) return void response.writeHead(404).end('no such object');
     const { sizeBytes, etag } = found;
+    response.setHeader('accept-ranges', 'bytes').setHeader('last-modified', 'Sun, 01 Mar 2026 00:00:00 GMT');
     if (request.headers['if-match'] !== undefined && request.headers['if-match'] !== etag) {
       return void response.writeHead(412).end();
     }
     const match = this.knowsRanges ? /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') : null;
     if (match === null) {
       response.writeHead(200, { 'content-length': sizeBytes, etag });
+      if (request.method === 'HEAD') return void response.end();
       return this.#send(found.read(0, sizeBytes), response);
     }
     const [start, end] = [Number(match[1]), Math.min(Number(match[2]) + 1, sizeBytes)];

@@ -117,6 +117,8 @@ export interface ShapedPort {
   connections(): number;
   /** For every connection from now on, and those that are open. */
   reshape(shape: Partial<LinkShape>): void;
+  /** Ends every connection. */
+  hangUp(): void;
   close(): Promise<void>;
 }
 
@@ -137,14 +139,16 @@ export async function shapedPort(target: Server | { port: number }, shape: LinkS
     far.on('close', () => near.destroy());
     far.pipe(near).pipe(far);
   });
+  const hangUp = (): void => open.forEach((socket) => socket.destroy());
   await once(server.listen(0, '127.0.0.1'), 'listening');
   return {
     port: (server.address() as AddressInfo).port,
     connections: () => connections,
     reshape: (changed) => void Object.assign(current, changed),
+    hangUp,
     close: async () => {
       server.close();
-      for (const socket of open) socket.destroy();
+      hangUp();
       await once(server, 'close');
     },
   };

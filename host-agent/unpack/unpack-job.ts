@@ -1,4 +1,5 @@
 import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import type { Entry } from 'yauzl';
 import type { CodeFormat } from '@warmpool/protocol/fields.ts';
 import { TarReader } from '../core/tar-reader.ts';
@@ -10,6 +11,7 @@ import { HashedSource } from './chunk-source.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { decompress } from './decompress.ts';
 import { FileChunks } from './file-chunks.ts';
+import { manifestPathOf } from './tree-manifest.ts';
 import { onDisk, TreeWriter } from './tree-writer.ts';
 import { unzip } from './unzip.ts';
 import type { ZipTail } from './zip-directory.ts';
@@ -35,10 +37,14 @@ export interface UnpackedTree {
  * Hashes, decompresses and writes in one pass over the incoming bytes. The tree counts only if the digest is right: until then it is
  * in a folder that nobody else knows.
  */
-export async function runUnpackJob(job: UnpackJob, incoming: ChunkSource): Promise<UnpackedTree> {
+export async function runUnpackJob(
+  job: UnpackJob,
+  incoming: ChunkSource,
+  onGrown: (diskBytes: number) => void = () => {},
+): Promise<UnpackedTree> {
   const source = new HashedSource(incoming, job.limits);
   onDisk('', () => mkdirSync(job.folder, { recursive: true, mode: 0o755 }));
-  const writer = new TreeWriter(`${job.folder}/tree`, job.limits);
+  const writer = new TreeWriter(`${job.folder}/tree`, job.limits, onGrown);
   try {
     try {
       await writeTree(job, source, writer);
@@ -48,7 +54,7 @@ export async function runUnpackJob(job: UnpackJob, incoming: ChunkSource): Promi
       throw error;
     }
     await checkDigest(job, source);
-    return writer.finish();
+    return writer.finish(manifestPathOf(job.folder));
   } catch (error) {
     writer.close();
     await removeTree(job.folder);
@@ -74,8 +80,8 @@ async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWrite
       return writeZip(job, source, writer);
     case 'file': {
       const filePath = `${job.folder}/archive`;
-      await spool(source, filePath);
-      return writer.adoptFile([job.fileName], filePath, source.readBytes);
+      const crc = await spool(source, filePath);
+      return writer.adoptFile([job.fileName], filePath, source.readBytes, crc);
     }
   }
 }
@@ -110,14 +116,18 @@ async function directoryIn(tail: ZipTail, limits: UnpackLimits): Promise<Entry[]
   }
 }
 
-async function spool(source: HashedSource, path: string): Promise<void> {
+/** Returns the checksum of what it wrote. */
+async function spool(source: HashedSource, path: string): Promise<number> {
   const fd = onDisk('', () => openSync(path, 'wx', 0o600));
+  let crc = 0;
   try {
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
       const bytes = chunk;
+      crc = crc32(bytes, crc);
       for (let written = 0; written < bytes.length;) written += onDisk('', () => writeSync(fd, bytes, written));
     }
   } finally {
     closeSync(fd);
   }
+  return crc;
 }

@@ -3,7 +3,14 @@ import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Download } from '../blob/downloader.ts';
 import { HostAgentError } from '../errors.ts';
 import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
-import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
+import type { AnswerMessage, FeedMessage, StartMessage, VerifyMessage } from './worker-messages.ts';
+
+export interface UnpackListener {
+  /** The last byte has arrived. */
+  onReceived: () => void;
+  /** The tree takes so much on disk now; nothing more is sent to it before this resolves, and its rejection ends the job. */
+  onGrown: (diskBytes: number) => Promise<void>;
+}
 
 /** Bytes on their way to the thread and not yet read: enough to keep it busy, bounded for memory. */
 const WINDOW_BYTES = 4 * 1024 * 1024;
@@ -24,19 +31,19 @@ export class Unpacker {
 
   /**
    * Rejects with the error of the archive, or of `stream`, or with the signal's reason; `job.folder` is gone by then.
-   * `onReceived` is called when the last byte has arrived.
    */
   async unpack(
     job: UnpackJob,
     { stream, tail }: Pick<Download, 'stream' | 'tail'>,
     signal: AbortSignal,
-    onReceived: () => void,
+    { onReceived, onGrown }: UnpackListener,
   ): Promise<UnpackedTree> {
     const { port1: port, port2: remote } = new MessageChannel();
     const outcome = Promise.withResolvers<UnpackedTree>();
     outcome.promise.catch(() => {});
     const window = new CreditWindow(WINDOW_BYTES);
     let isOver = false;
+    let growth = Promise.resolve();
     const settle = (act: () => void): void => {
       isOver = true;
       window.open();
@@ -45,7 +52,10 @@ export class Unpacker {
     const onCrash = (error: Error): void => settle(() => outcome.reject(error));
     port.on('message', (message: AnswerMessage) => {
       if (message.type === 'read') window.give(message.bytes);
-      else if (message.type === 'done') settle(() => outcome.resolve(message.tree));
+      else if (message.type === 'grown') {
+        growth = growth.then(() => onGrown(message.diskBytes));
+        growth.catch(() => {});
+      } else if (message.type === 'done') settle(() => outcome.resolve(message.tree));
       else settle(() => outcome.reject(asError(message)));
     });
     const worker = this.#runningWorker();
@@ -58,14 +68,37 @@ export class Unpacker {
       () => {},
     );
     try {
-      await feed(port, stream, signal, window, () => isOver);
+      await feed(port, stream, signal, window, async () => {
+        await growth;
+        return isOver;
+      });
       if (!isOver) onReceived();
-      return await outcome.promise;
+      const tree = await outcome.promise;
+      await growth;
+      return tree;
     } catch (error) {
       if (!isOver) port.postMessage({ type: 'abort' } satisfies FeedMessage, []);
       // the folder is the thread's until it has answered
       await outcome.promise.catch(() => {});
       throw error;
+    } finally {
+      this.#crashListeners.delete(onCrash);
+      port.close();
+    }
+  }
+
+  /** Whether the tree in an entry's folder is what its manifest says. */
+  async isWhole(entryFolder: string): Promise<boolean> {
+    const { port1: port, port2: remote } = new MessageChannel();
+    const answer = Promise.withResolvers<boolean>();
+    // a thread that dies on a tree has not found it whole
+    const onCrash = (): void => answer.resolve(false);
+    port.on('message', answer.resolve);
+    const worker = this.#runningWorker();
+    this.#crashListeners.add(onCrash);
+    worker.postMessage({ verify: entryFolder, port: remote } satisfies VerifyMessage, [remote]);
+    try {
+      return await answer.promise;
     } finally {
       this.#crashListeners.delete(onCrash);
       port.close();
@@ -99,7 +132,7 @@ async function feed(
   stream: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
   window: CreditWindow,
-  isOver: () => boolean,
+  isOver: () => Promise<boolean>,
 ): Promise<void> {
   signal.throwIfAborted();
   signal.addEventListener('abort', () => window.open(), { once: true });
@@ -107,7 +140,7 @@ async function feed(
     const bytes = movable(chunk);
     await window.take(bytes.length);
     signal.throwIfAborted();
-    if (isOver()) return;
+    if (await isOver()) return;
     port.postMessage({ type: 'chunk', bytes } satisfies FeedMessage, [bytes.buffer]);
   }
   signal.throwIfAborted();

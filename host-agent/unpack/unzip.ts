@@ -60,7 +60,7 @@ async function writeEntry(entry: Entry, reader: ByteReader, sink: TreeSink, limi
   }
   sink.beginFile(path, entry.uncompressedSize, (mode & 0o111) !== 0);
   if (Math.max(entry.compressedSize, entry.uncompressedSize) <= WHOLE_ENTRY_BYTES) {
-    sink.write(await readWhole(entry, reader));
+    sink.write(await readWhole(entry, reader), entry.crc32);
   } else await writeStreamed(entry, reader, sink);
   sink.endFile();
 }
@@ -101,7 +101,9 @@ async function readWhole(entry: Entry, reader: ByteReader): Promise<Buffer> {
 
 function inflateEntry(entry: Entry, packed: Buffer): Buffer {
   try {
-    return inflateRawSync(packed, { maxOutputLength: Math.max(1, entry.uncompressedSize) });
+    // one buffer of the right size, and one byte more so that the end is seen in the same call
+    const chunkSize = Math.max(64, entry.uncompressedSize + 1);
+    return inflateRawSync(packed, { chunkSize, maxOutputLength: Math.max(1, entry.uncompressedSize) });
   } catch (error) {
     const isLarger = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
     throw hostError.badEntry(entry.fileName, isLarger ? 'is larger than its header says' : 'is damaged');

@@ -7,6 +7,12 @@ export interface StartMessage {
   port: import('node:worker_threads').MessagePort;
 }
 
+export interface VerifyMessage {
+  /** An entry's folder; the answer on the port is a boolean. */
+  verify: string;
+  port: import('node:worker_threads').MessagePort;
+}
+
 export type FeedMessage =
   | { type: 'chunk'; bytes: Uint8Array<ArrayBuffer> }
   | { type: 'tail'; startByte: number; bytes: Uint8Array<ArrayBuffer> }
@@ -16,6 +22,7 @@ export type FeedMessage =
 export type AnswerMessage =
   /** Bytes read since the last one: the sender may send as many more. */
   | { type: 'read'; bytes: number }
+  | { type: 'grown'; diskBytes: number }
   | { type: 'done'; tree: UnpackedTree }
   /** Without a code: not the archive's fault but this program's. */
   | { type: 'failed'; code?: HostErrorCode; message: string };
