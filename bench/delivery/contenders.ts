@@ -11,6 +11,8 @@ import type { PlainWish } from './plain-get.ts';
 export interface Contender {
   name: string;
   bring: (file: string, format: Format, folder: string) => Promise<void>;
+  /** Where in the folder the tree is. */
+  treeIn: (folder: string) => string;
   end: () => void;
 }
 
@@ -51,6 +53,7 @@ const aws =
 function shell(name: string, script: Script): Contender {
   return {
     name,
+    treeIn: (folder) => folder,
     async bring(file, format, folder) {
       mkdirSync(folder);
       const child = spawn('bash', ['-o', 'pipefail', '-c', script(file, format)], {
@@ -70,6 +73,7 @@ function plainGet(origin: string): Contender {
   const child: ChildProcess = fork(fileURLToPath(new URL('./plain-get.ts', import.meta.url)));
   return {
     name: 'plain GET in Node',
+    treeIn: (folder) => join(folder, 'tree'),
     async bring(file, format, folder) {
       child.send({ url: `${origin}/${file}`, format, folder } satisfies PlainWish);
       const [answer] = (await once(child, 'message')) as [{ ok: boolean; error?: string }];

@@ -116,7 +116,7 @@ async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
       const startedMs = performance.now();
       await other.bring(`bucket/${file}`, format, target);
       add(other.name, performance.now() - startedMs);
-      if (round === 0) checkCount(other.name, target, tree);
+      if (round === 0) checkCount(other.name, other.treeIn(target), tree);
       rmSync(target, { recursive: true });
     }
     rmSync(join(store, file));

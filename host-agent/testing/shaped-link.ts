@@ -80,7 +80,7 @@ class FarSocket extends Duplex {
 
   #receive(chunk: Buffer | null): void {
     const dueMs = Math.max(this.#openMs, performance.now()) + this.#shape.roundTripMs / 2;
-    setTimeout(() => this.destroyed || this.push(chunk), dueMs - performance.now());
+    setTimeout(() => this.destroyed || this.push(chunk), Math.max(0, dueMs - performance.now()));
   }
 
   #schedule(): void {
