@@ -2,15 +2,12 @@ import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
 import { DEFAULT_FETCH_BUDGET } from './blob/fetch-budget.ts';
+import { ConfigError } from './config-error.ts';
+import type { StoreConfig } from './blob/config.ts';
+import { parseStore } from './blob/config.ts';
 import type { S3Options } from './blob/s3-store.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress } from './http/listen.ts';
-
-type StoreConfig =
-  { kind: 'folder'; path: string } | { kind: 's3'; bucket: string; options: S3Options } | { kind: 'none' };
-
-/** A mistake in flags or environment: said in one sentence, exit code 2. */
-export class ConfigError extends Error {}
 
 const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
@@ -25,7 +22,7 @@ const settingsSchema = z.object({
   cacheDir: path,
   podsDir: path,
   grantKeyFile: path,
-  /** `folder:/path` or `s3://bucket?endpoint=https://…[&region=…]`; without one, claims cannot use `code.key`. */
+  /** `folder:/path` or an s3 URL (blob/config.ts); without one, claims cannot use `code.key`. */
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
   fetchConcurrency: count(8, 256),
@@ -40,8 +37,10 @@ const settingsSchema = z.object({
     .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
     .transform((url) => new URL(url))
     .optional(),
-  /** PEM certificates of authorities that the store and the mirror may be signed by, besides the well-known ones. */
-  storeCaFile: path.optional(),
+  /** PEM certificates of authorities that stores, mirror and registries may be signed by, besides the well-known ones. */
+  caFile: path.optional(),
+  /** Who this node is to http(s) servers and registries: JSON, see blob/http-credentials.ts. */
+  httpCredentialsFile: path.optional(),
   maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
   maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
   maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
@@ -70,7 +69,8 @@ const FLAGS = {
   'fetch-memory-bytes': { type: 'string' },
   'fetch-bytes-per-second': { type: 'string' },
   mirror: { type: 'string' },
-  'store-ca-file': { type: 'string' },
+  'ca-file': { type: 'string' },
+  'http-credentials-file': { type: 'string' },
   'max-archive-bytes': { type: 'string' },
   'max-unpacked-bytes': { type: 'string' },
   'max-entries': { type: 'string' },
@@ -132,27 +132,6 @@ function fromEnvironment(env: Environment): Record<string, unknown> {
     return [[camelCase(name), flag.type === 'boolean' ? value === 'true' : value]];
   });
   return Object.fromEntries(found);
-}
-
-function parseStore(text: string, env: Environment): StoreConfig {
-  if (text === '') return { kind: 'none' };
-  if (text.startsWith('folder:') && text.length > 'folder:'.length) return { kind: 'folder', path: text.slice(7) };
-  const url = text.startsWith('s3://') && URL.canParse(text) ? new URL(text) : undefined;
-  const endpoint = url?.searchParams.get('endpoint') ?? '';
-  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
-    throw new ConfigError('--store must be folder:/path or s3://bucket?endpoint=http(s)://…');
-  }
-  const accessKeyId = env['AWS_ACCESS_KEY_ID'];
-  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'];
-  const sessionToken = env['AWS_SESSION_TOKEN'];
-  const options: S3Options = {
-    endpoint: new URL(endpoint),
-    region: url.searchParams.get('region') ?? env['AWS_REGION'] ?? 'us-east-1',
-    ...(accessKeyId === undefined || secretAccessKey === undefined
-      ? {}
-      : { credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) } }),
-  };
-  return { kind: 's3', bucket: url.host, options };
 }
 
 function parseListen(text: string, context: z.core.$RefinementCtx<string>): ListenAddress {

@@ -80,6 +80,7 @@ export const hostError = {
   sourceNotAllowed: (what: string, why: string) => error('SourceNotAllowed', `${what} is not allowed: ${why}`),
   storeRefused: (what: string, status: number) =>
     error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`),
+  storeRefusedBecause: (what: string, why: string) => error('StoreRefused', `${what} cannot be used: ${why}`),
   storeUnreachable: (endpoint: string, why: string, cause?: unknown) =>
     error('StoreUnreachable', `the store at ${endpoint} cannot be used: ${why}`, { cause }),
   objectChanged: (endpoint: string) =>

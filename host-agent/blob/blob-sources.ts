@@ -9,6 +9,7 @@ export interface BlobSourcesDeps {
   defaultStore?: BlobStore;
   http: BlobStore;
   file: BlobStore;
+  oci: BlobStore;
   /** Bucket name to store: a claim names any bucket, this program's credentials open only these. */
   buckets: ReadonlyMap<string, BlobStore>;
 }
@@ -32,7 +33,7 @@ export class BlobSources {
     return this.#deps.downloader.open(store, source, link, wish);
   }
 
-  #find({ key, url }: CodeReference): Found {
+  #find({ key, url, digest }: CodeReference): Found {
     if (key !== undefined) {
       const store = this.#deps.defaultStore;
       if (store === undefined) throw hostError.sourceNotAllowed(`key ${key}`, 'this host-agent has no default store');
@@ -43,12 +44,14 @@ export class BlobSources {
       case 'http:':
       case 'https:':
         return { store: this.#deps.http, source: parsed.href, link: parsed.origin };
+      case 'oci:':
+        return { store: this.#deps.oci, source: `${url}#${digest}`, link: parsed.host };
       case 'file:':
         return { store: this.#deps.file, source: parsed.href, link: 'file' };
       case 's3:':
         return this.#findBucket(url ?? '');
       default:
-        throw hostError.sourceNotAllowed(`scheme ${parsed.protocol}`, 'only s3, http(s) and file are known');
+        throw hostError.sourceNotAllowed(`scheme ${parsed.protocol}`, 'only s3, http(s), oci and file are known');
     }
   }
 

@@ -8,16 +8,18 @@ import { Downloader } from './downloader.ts';
 import type { FetchBudget } from './fetch-budget.ts';
 import { FileStore } from './file-store.ts';
 import { FolderStore } from './folder-store.ts';
+import { HttpCredentials } from './http-credentials.ts';
 import { HttpStore } from './http-store.ts';
 import type { MirrorOutcome } from './mirrored-store.ts';
 import { MirroredStore } from './mirrored-store.ts';
+import { OciStore } from './oci-store.ts';
 import type { S3Options } from './s3-store.ts';
 import { S3Store } from './s3-store.ts';
 import { createSourceDispatcher } from './source-dispatcher.ts';
 
 type SourcesConfig = Pick<
   HostAgentConfig,
-  'store' | 'otherBuckets' | 'allowFileRoot' | 'allowLoopbackSources' | 'mirror' | 'storeCaFile'
+  'store' | 'otherBuckets' | 'allowFileRoot' | 'allowLoopbackSources' | 'mirror' | 'caFile' | 'httpCredentialsFile'
 >;
 
 export interface CreateSourcesDeps {
@@ -28,12 +30,21 @@ export interface CreateSourcesDeps {
 
 /** The stores that this node's configuration names. */
 export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, config: SourcesConfig): BlobSources {
-  const { store, otherBuckets, allowFileRoot, allowLoopbackSources: allowLoopback, mirror, storeCaFile } = config;
+  const {
+    store,
+    otherBuckets,
+    allowFileRoot,
+    allowLoopbackSources: allowLoopback,
+    mirror,
+    caFile,
+    httpCredentialsFile,
+  } = config;
   const random = Math.random;
   // whoever runs the node chose this endpoint; only URLs that claims bring are held off from the node itself
-  const ca = storeCaFile === undefined ? {} : { extraCa: readFileSync(storeCaFile, 'utf8') };
+  const ca = caFile === undefined ? {} : { extraCa: readFileSync(caFile, 'utf8') };
   const s3Deps = { dispatcher: createSourceDispatcher({ allowLoopback: true, ...ca }), clock, random };
-  const httpDeps = { dispatcher: createSourceDispatcher({ allowLoopback }), clock, random };
+  const httpDeps = { dispatcher: createSourceDispatcher({ allowLoopback, ...ca }), clock, random, allowLoopback };
+  const httpCredentials = new HttpCredentials(httpCredentialsFile);
   // one mirror is in good health or is not, whichever bucket finds out
   const breaker = new CircuitBreaker(random);
   const openBucket = (bucket: string, options: S3Options): BlobStore => {
@@ -49,7 +60,8 @@ export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, co
   return new BlobSources({
     downloader: new Downloader({ clock, random, budget }),
     ...(defaultStore === undefined ? {} : { defaultStore }),
-    http: new HttpStore(httpDeps, { allowLoopback }),
+    http: new HttpStore(httpDeps, httpCredentials),
+    oci: new OciStore(httpDeps, httpCredentials),
     file: new FileStore(allowFileRoot),
     buckets,
   });

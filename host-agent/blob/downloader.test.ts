@@ -8,6 +8,7 @@ import { shapedPort } from '../testing/shaped-link.ts';
 import type { Download, DownloadWish } from './downloader.ts';
 import { Downloader } from './downloader.ts';
 import { DEFAULT_FETCH_BUDGET, FetchBudget } from './fetch-budget.ts';
+import { HttpCredentials } from './http-credentials.ts';
 import { HttpStore } from './http-store.ts';
 import { createSourceDispatcher } from './source-dispatcher.ts';
 
@@ -26,7 +27,10 @@ beforeEach(async () => {
   dispatcher = createSourceDispatcher({ allowLoopback: true });
   budget = new FetchBudget(systemClock, DEFAULT_FETCH_BUDGET);
   downloader = new Downloader({ clock: systemClock, random, budget });
-  store = new HttpStore({ dispatcher, clock: systemClock, random }, { allowLoopback: true });
+  store = new HttpStore(
+    { dispatcher, clock: systemClock, random, allowLoopback: true },
+    new HttpCredentials(undefined),
+  );
 });
 afterEach(async () => {
   await dispatcher.destroy();

@@ -33,8 +33,8 @@ beforeEach(async () => {
   const endpoint = new URL(await origin.listen());
   originHost = endpoint.host;
   const s3 = new S3Store(deps, 'code', {
-    ...{ endpoint, region: 'eu' },
-    credentials: { accessKeyId: 'id', secretAccessKey: 'key' },
+    ...{ endpoint, region: 'eu', addressing: 'path' },
+    credentials: { kind: 'static', credentials: { accessKeyId: 'id', secretAccessKey: 'key' } },
   });
   const onOutcome = (outcome: MirrorOutcome): void => void outcomes.push(outcome);
   store = new MirroredStore({ ...deps, origin: s3, onOutcome }, new URL(`http://127.0.0.1:${mirrorLink.port}`));

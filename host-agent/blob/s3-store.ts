@@ -1,22 +1,19 @@
 import { AwsV4Signer } from 'aws4fetch';
 import { hostError } from '../errors.ts';
+import type { S3CredentialSource } from './s3-credentials.ts';
+import { S3CredentialProvider } from './s3-credentials.ts';
 import type { OpenedBlob, OpenOptions } from './blob-store.ts';
 import type { HttpGetDeps, HttpTarget } from './http-get.ts';
 import type { MirrorableStore } from './mirrored-store.ts';
 import { blobOf, discard, getWithRetries } from './http-get.ts';
 
-interface S3Credentials {
-  accessKeyId: string;
-  secretAccessKey: string;
-  sessionToken?: string;
-}
-
 export interface S3Options {
-  /** Of the service, without a bucket: objects are asked for in path style. */
+  /** Of the service, without a bucket. */
   endpoint: URL;
   region: string;
-  /** Without them requests go unsigned: public buckets. */
-  credentials?: S3Credentials;
+  /** `path`: endpoint/bucket/key; `virtual`: bucket.endpoint/key. */
+  addressing: 'path' | 'virtual';
+  credentials: S3CredentialSource;
 }
 
 /** One bucket of an S3-compatible store. */
@@ -24,11 +21,18 @@ export class S3Store implements MirrorableStore {
   readonly #deps: HttpGetDeps;
   readonly #bucket: string;
   readonly #options: S3Options;
+  readonly #credentials: S3CredentialProvider;
 
-  constructor(deps: HttpGetDeps, bucket: string, options: S3Options) {
+  constructor(
+    deps: HttpGetDeps,
+    bucket: string,
+    options: S3Options,
+    credentials = new S3CredentialProvider(deps, options.credentials),
+  ) {
     this.#deps = deps;
     this.#bucket = bucket;
     this.#options = options;
+    this.#credentials = credentials;
   }
 
   async open(key: string, options: OpenOptions): Promise<OpenedBlob> {
@@ -53,10 +57,13 @@ export class S3Store implements MirrorableStore {
     if (key.split('/').some((segment) => segment === '' || segment === '.' || segment === '..')) {
       throw hostError.sourceNotAllowed(this.#describe(key), 'its key has an empty, "." or ".." segment');
     }
-    const { endpoint, region, credentials } = this.#options;
+    const { endpoint, region, addressing } = this.#options;
+    const isVirtual = addressing === 'virtual';
     const base = endpoint.pathname.replace(/\/$/, '');
-    const path = [this.#bucket, ...key.split('/')].map(encodeSegment).join('/');
-    const url = new URL(`${base}/${path}`, endpoint);
+    const path = [...(isVirtual ? [] : [this.#bucket]), ...key.split('/')].map(encodeSegment).join('/');
+    const origin = isVirtual ? `${endpoint.protocol}//${this.#bucket}.${endpoint.host}` : endpoint.origin;
+    const url = new URL(`${origin}${base}/${path}`);
+    const credentials = await this.#credentials.get();
     if (credentials === undefined) return { url, headers: {} };
     const signer = new AwsV4Signer({ method: 'GET', url: url.href, service: 's3', region, ...credentials });
     const signed = await signer.sign();

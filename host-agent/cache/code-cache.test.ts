@@ -81,7 +81,14 @@ async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number 
   return CodeCache.open(
     {
       folder: await CacheFolder.open(folder),
-      sources: new BlobSources({ downloader, defaultStore: store, http: none, file: none, buckets: new Map() }),
+      sources: new BlobSources({
+        downloader,
+        defaultStore: store,
+        http: none,
+        file: none,
+        oci: none,
+        buckets: new Map(),
+      }),
       unpacker,
       clock: systemClock,
       onCached: (digest) => happened.push(`cached ${digest}`),
