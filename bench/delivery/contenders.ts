@@ -79,7 +79,7 @@ function plainGet(origin: string): Contender {
       const [answer] = (await once(child, 'message')) as [{ ok: boolean; error?: string }];
       if (!answer.ok) throw new Error(`the plain GET failed on ${file}: ${answer.error}`);
     },
-    end: () => void child.disconnect(),
+    end: () => child.disconnect(),
   };
 }
 

@@ -102,7 +102,7 @@ describe('a registry', () => {
     );
     const error = await open('').catch((thrown: Error) => thrown);
     expect(error).toMatchObject({ code: 'StoreRefused' });
-    expect(String(error)).not.toContain('wrong-one');
+    expect((error as Error).message).not.toContain('wrong-one');
     await expect(open('/../../x')).rejects.toMatchObject({ code: 'SourceNotAllowed' });
   });
 });
@@ -117,7 +117,7 @@ describe('a server that asks who it is', () => {
     writeFileSync(credentialsFile, JSON.stringify(lines));
     registry.intercept = (request, response) => {
       asked.push({ path: request.url ?? '', authorization: request.headers.authorization });
-      response.writeHead(302, { location: `${new URL('/layer', blobsOrigin()).href}` }).end();
+      response.writeHead(302, { location: new URL('/layer', blobsOrigin()).href }).end();
       return true;
     };
     const store = new HttpStore(deps, new HttpCredentials(credentialsFile));
@@ -136,7 +136,7 @@ describe('a server that asks who it is', () => {
     const store = new HttpStore(deps, new HttpCredentials(credentialsFile));
     const error = await store.open(`http://${host}/x`, { signal }).catch((thrown: Error) => thrown);
     expect(error).toMatchObject({ code: 'StoreRefused', message: expect.stringContaining(credentialsFile) as string });
-    expect(String(error)).not.toContain('secret');
+    expect((error as Error).message).not.toContain('secret');
   });
 });
 

@@ -103,7 +103,7 @@ describe('credentials of a store', () => {
       .get()
       .catch((thrown: Error) => thrown);
     expect(error).toMatchObject({ code: 'StoreRefused' });
-    expect(String(error)).not.toContain('half-a-secret');
+    expect((error as Error).message).not.toContain('half-a-secret');
   });
 
   test('sign requests in path style and in virtual-host style, and none goes unsigned', async () => {

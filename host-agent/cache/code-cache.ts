@@ -127,7 +127,7 @@ export class CodeCache {
 
   /** Compares what an earlier process left with what it wrote down, one entry after the other, before anybody asks for them. */
   async verifyAll(): Promise<void> {
-    const unverified = [...this.#index.entries()].filter(({ isVerified }) => !isVerified).reverse();
+    const unverified = [...this.#index.entries()].filter(({ isVerified }) => !isVerified).toReversed();
     for (const { key } of unverified) if (this.#index.isUnverified(key)) await this.#verify(key);
   }
 
