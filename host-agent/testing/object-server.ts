@@ -50,13 +50,13 @@ export class ObjectServer {
     if (request.headers['if-match'] !== undefined && request.headers['if-match'] !== etag) {
       return void response.writeHead(412).end();
     }
-    const match = this.knowsRanges ? /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') : null;
+    const match = this.knowsRanges ? /^bytes=(\d+)-(\d*)$/.exec(request.headers.range ?? '') : null;
     if (match === null) {
       response.writeHead(200, { 'content-length': sizeBytes, etag });
       if (request.method === 'HEAD') return void response.end();
       return this.#send(found.read(0, sizeBytes), response);
     }
-    const [start, end] = [Number(match[1]), Math.min(Number(match[2]) + 1, sizeBytes)];
+    const [start, end] = [Number(match[1]), match[2] === '' ? sizeBytes : Math.min(Number(match[2]) + 1, sizeBytes)];
     if (start >= sizeBytes) return void response.writeHead(416, { 'content-range': `bytes */${sizeBytes}` }).end();
     const headers = { 'content-length': end - start, etag, 'content-range': `bytes ${start}-${end - 1}/${sizeBytes}` };
     response.writeHead(206, headers);

@@ -7,12 +7,15 @@ import { crc32 } from 'node:zlib';
 const SLICE_BYTES = 16 * 1024 * 1024;
 const SLICE_ENTRIES = 500;
 
+/** No name and no link target of a tree has one. */
+const SEPARATOR = '\0';
+
 export function manifestPathOf(entryFolder: string): string {
   return join(entryFolder, 'manifest');
 }
 
 /**
- * What a tree was when it was written: kind, mode, size and checksum of every entry, one a line. It finds what a disk or a power cut
+ * What a tree was when it was written: kind, mode, size and checksum of every entry. It finds what a disk or a power cut
  * did to a tree, not what a person with access to it wants to hide.
  */
 export class TreeManifest {
@@ -36,7 +39,9 @@ export class TreeManifest {
 
   /** Returns the number of bytes it takes. */
   write(path: string): number {
-    const body = JSON.stringify(Object.fromEntries(this.#lines));
+    const parts: string[] = [];
+    for (const [name, line] of this.#lines) parts.push(name, line);
+    const body = parts.join(SEPARATOR);
     const text = `${digestOf(body)}\n${body}`;
     writeFileSync(path, text, { mode: 0o444, flag: 'wx' });
     return Buffer.byteLength(text);
@@ -80,7 +85,10 @@ function readManifest(entryFolder: string): Map<string, string> | undefined {
     const end = text.indexOf('\n');
     const body = text.slice(end + 1);
     if (text.slice(0, end) !== digestOf(body)) return undefined;
-    return new Map(Object.entries(JSON.parse(body) as Record<string, string>));
+    const parts = body === '' ? [] : body.split(SEPARATOR);
+    const lines = new Map<string, string>();
+    for (let index = 0; index < parts.length; index += 2) lines.set(parts[index] ?? '', parts[index + 1] ?? '');
+    return lines;
   } catch {
     return undefined;
   }
