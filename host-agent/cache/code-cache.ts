@@ -218,7 +218,8 @@ export class CodeCache {
       return timings;
     } catch (error) {
       // the next claim for this node may find room; this one is told the truth
-      if (isHostError(error, 'CacheFull')) this.#room.evict(this.#index.shrinkTo(this.#index.usedBytes / 2));
+      const isClaim = progress.priority.kind === 'claim';
+      if (isClaim && isHostError(error, 'CacheFull')) this.#room.evict(this.#index.shrinkTo(this.#index.usedBytes / 2));
       throw error;
     } finally {
       room.clear();

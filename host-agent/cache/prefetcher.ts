@@ -7,6 +7,8 @@ import type { CodeCache } from './code-cache.ts';
 
 /** Fetches that claims cannot use meanwhile: few. */
 const CONCURRENCY = 2;
+/** A store that trickles must not hold up all that wait. */
+const LIMIT_MS = 10 * 60_000;
 const MAX_WAITING = 1_000;
 const MAX_REMEMBERED = 200;
 
@@ -56,13 +58,17 @@ export class Prefetcher {
 
   async #run(prefetch: Prefetch): Promise<void> {
     const { cache, onProblem } = this.#deps;
+    const deadline = new AbortController();
+    const timer = setTimeout(() => deadline.abort(hostError.deadlineExceeded('it was being prefetched')), LIMIT_MS);
     try {
-      await cache.prefetch(prefetch.code, this.#end.signal);
+      await cache.prefetch(prefetch.code, AbortSignal.any([this.#end.signal, deadline.signal]));
       prefetch.outcome = { state: 'cached' };
     } catch (error) {
       const { code, message } = isHostError(error) ? error : hostError.internal(error);
       if (!isHostError(error)) onProblem(error);
       prefetch.outcome = { state: 'failed', code, message };
+    } finally {
+      clearTimeout(timer);
     }
   }
 
