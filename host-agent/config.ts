@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import type { FetchBudgetOptions } from './blob/fetch-budget.ts';
 import { DEFAULT_FETCH_BUDGET } from './blob/fetch-budget.ts';
 import { ConfigError } from './config-error.ts';
 import type { StoreConfig } from './blob/config.ts';
@@ -83,7 +84,11 @@ const FLAGS = {
 } as const;
 
 type Settings = Omit<z.output<typeof settingsSchema>, 'store'>;
-export type HostAgentConfig = Settings & { store: StoreConfig; otherBuckets: { bucket: string; options: S3Options }[] };
+export type HostAgentConfig = Settings & {
+  store: StoreConfig;
+  otherBuckets: { bucket: string; options: S3Options }[];
+  fetchBudget: FetchBudgetOptions;
+};
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function readConfig(): HostAgentConfig {
@@ -110,7 +115,12 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   }
   const options = store.kind === 's3' ? store.options : undefined;
   const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));
-  return { ...settings, store, otherBuckets };
+  const fetchBudget = {
+    connections: settings.fetchConnections,
+    memoryBytes: settings.fetchMemoryBytes,
+    bytesPerSecond: settings.fetchBytesPerSecond,
+  };
+  return { ...settings, store, otherBuckets, fetchBudget };
 }
 
 function fromFlags(argv: string[]): Record<string, unknown> {

@@ -1,15 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { FetchBudget } from './blob/fetch-budget.ts';
-import { createSources } from './blob/create-sources.ts';
-import { CacheFolder } from './cache/cache-folder.ts';
-import { CodeCache } from './cache/code-cache.ts';
+import { openCodeCache } from './cache/open-code-cache.ts';
 import { Prefetcher } from './cache/prefetcher.ts';
 import { systemClock as clock } from './clock.ts';
 import type { HostAgentConfig } from './config.ts';
 import { ConfigError } from './config-error.ts';
 import { readConfig } from './config.ts';
 import { GrantGate } from './core/grant.ts';
-import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import { linkDelivery } from './deliver/link-delivery.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
@@ -38,34 +35,21 @@ async function run(config: HostAgentConfig): Promise<void> {
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
-  const budget = new FetchBudget(clock, {
-    connections: config.fetchConnections,
-    memoryBytes: config.fetchMemoryBytes,
-    bytesPerSecond: config.fetchBytesPerSecond,
-  });
-  const cache = await CodeCache.open(
+  const budget = new FetchBudget(clock, config.fetchBudget);
+  const cache = await openCodeCache(
     {
-      folder: await CacheFolder.open(config.cacheDir),
-      sources: createSources({ clock, budget, onMirror: (outcome) => metrics.observeMirror(outcome) }, config),
       unpacker,
+      budget,
       clock,
       onCached: (digest) => events.publish({ type: 'CACHED', digest }),
       onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
       onFetched: (timings) => metrics.observeFetch(timings),
+      onMirror: (outcome) => metrics.observeMirror(outcome),
       onCorrupt: (digest) =>
-        log.warn({ digest }, 'a cached tree was damaged and is fetched again when it is asked for'),
+        log.warn({ digest }, 'a cached tree was damaged; it is fetched again when it is asked for'),
       onProblem,
     },
-    {
-      limitBytes: config.cacheBytes,
-      fetchConcurrency: config.fetchConcurrency,
-      unpackLimits: {
-        ...DEFAULT_UNPACK_LIMITS,
-        maxArchiveBytes: config.maxArchiveBytes,
-        maxUnpackedBytes: config.maxUnpackedBytes,
-        maxEntries: config.maxEntries,
-      },
-    },
+    config,
   );
 
   // pods: those that outlived the last process say what they use before anything is evicted
