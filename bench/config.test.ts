@@ -9,8 +9,8 @@ describe('the settings of a benchmark', () => {
   });
 
   it.each([
-    [[], /unknown benchmark ""; there is: claim/],
-    [['clam'], /unknown benchmark "clam"; there is: claim/],
+    [[], /unknown benchmark ""; there is: claim, delivery/],
+    [['clam'], /unknown benchmark "clam"; there is: claim, delivery/],
     [['claim', '--target', 'moon'], /^--target: must be local/],
     [['claim', '--claims', '0'], /^--claims: /],
     [['claim', '--claims', 'many'], /^--claims: /],

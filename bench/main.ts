@@ -1,5 +1,7 @@
 import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
+import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
+import { benchDelivery, deliveryTable } from './delivery/main.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -33,9 +35,26 @@ function configOrUsage(): ClaimBenchConfig | undefined {
   }
 }
 
-const config = configOrUsage();
-if (config !== undefined) {
+async function claims(): Promise<void> {
+  const config = configOrUsage();
+  if (config === undefined) return;
   const result = await benchClaims(config);
   process.stdout.write(`${config.json ? JSON.stringify(result) : table(result)}\n`);
   if (result.failures > 0 || result.duplicates > 0) process.exitCode = 1;
 }
+
+async function delivery(argv: string[]): Promise<void> {
+  let config;
+  try {
+    config = readDeliveryConfig(argv);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${DELIVERY_USAGE}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const result = await benchDelivery(config);
+  process.stdout.write(`${config.json ? JSON.stringify(result) : deliveryTable(result)}\n`);
+}
+
+const [name, ...rest] = process.argv.slice(2);
+await (name === 'delivery' ? delivery(rest) : claims());

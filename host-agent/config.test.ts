@@ -30,7 +30,8 @@ describe('the configuration', () => {
       AWS_ACCESS_KEY_ID: 'id',
       AWS_SECRET_ACCESS_KEY: 'key',
     });
-    const options = { region: 'eu', credentials: { accessKeyId: 'id', secretAccessKey: 'key' } };
+    const credentials = { kind: 'static', credentials: { accessKeyId: 'id', secretAccessKey: 'key' } };
+    const options = { region: 'eu', addressing: 'path', credentials };
     expect(config.store).toMatchObject({ kind: 's3', bucket: 'code', options });
     expect(config.otherBuckets).toMatchObject([{ bucket: 'more', options }]);
   });
@@ -64,6 +65,11 @@ describe('the configuration', () => {
     [['--store', 'ftp://x'], /^--store must be folder:/],
     [['--store', 's3://bucket'], /^--store must be folder:/],
     [['--allow-s3-bucket', 'x'], /needs an s3 store/],
+    [['--mirror', 'http://cache'], /^--mirror needs an s3 store/],
+    [['--mirror', 'ftp://cache'], /^--mirror: must be an http/],
+    [['--store', 's3://b?endpoint=http://m&addressing=odd'], /addressing must be path or virtual/],
+    [['--store', 's3://b?endpoint=http://m&credentials=web-identity'], /needs AWS_ROLE_ARN and/],
+    [['--store', 's3://b?endpoint=http://m&credentials=magic'], /credentials must be auto, environment/],
     [['stray'], /Unexpected argument 'stray'/],
   ])('refuses %j with a sentence', (flags, words) => {
     expect(() => parseConfig([...REQUIRED, ...flags], {})).toThrow(words);

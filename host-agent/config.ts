@@ -1,15 +1,14 @@
 import { hostname } from 'node:os';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
+import type { FetchBudgetOptions } from './blob/fetch-budget.ts';
+import { DEFAULT_FETCH_BUDGET } from './blob/fetch-budget.ts';
+import { ConfigError } from './config-error.ts';
+import type { StoreConfig } from './blob/config.ts';
+import { parseStore } from './blob/config.ts';
 import type { S3Options } from './blob/s3-store.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress } from './http/listen.ts';
-
-type StoreConfig =
-  { kind: 'folder'; path: string } | { kind: 's3'; bucket: string; options: S3Options } | { kind: 'none' };
-
-/** A mistake in flags or environment: said in one sentence, exit code 2. */
-export class ConfigError extends Error {}
 
 const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
@@ -36,10 +35,25 @@ const settingsSchema = z.object({
     .string()
     .transform((text, context) => parseListen(text, context))
     .optional(),
-  /** `folder:/path` or `s3://bucket?endpoint=https://…[&region=…]`; without one, claims cannot use `code.key`. */
+  /** `folder:/path` or an s3 URL (blob/config.ts); without one, claims cannot use `code.key`. */
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
   fetchConcurrency: count(8, 256),
+  /** Requests to stores under way at once. */
+  fetchConnections: count(DEFAULT_FETCH_BUDGET.connections, 1024),
+  /** Of code that has arrived, or is about to, and is not unpacked yet. */
+  fetchMemoryBytes: bytes(DEFAULT_FETCH_BUDGET.memoryBytes),
+  /** Of all fetches of this node together; 0 is no limit. */
+  fetchBytesPerSecond: z.coerce.number().int().min(0).default(DEFAULT_FETCH_BUDGET.bytesPerSecond),
+  /** An HTTP cache in front of the s3 store, asked first: `http://host:port`. */
+  mirror: z
+    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
+    .transform((url) => new URL(url))
+    .optional(),
+  /** PEM certificates of authorities that stores, mirror and registries may be signed by, besides the well-known ones. */
+  caFile: path.optional(),
+  /** Who this node is to http(s) servers and registries: JSON, see blob/http-credentials.ts. */
+  httpCredentialsFile: path.optional(),
   maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
   maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
   maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
@@ -77,6 +91,12 @@ const FLAGS = {
   store: { type: 'string' },
   'cache-bytes': { type: 'string' },
   'fetch-concurrency': { type: 'string' },
+  'fetch-connections': { type: 'string' },
+  'fetch-memory-bytes': { type: 'string' },
+  'fetch-bytes-per-second': { type: 'string' },
+  mirror: { type: 'string' },
+  'ca-file': { type: 'string' },
+  'http-credentials-file': { type: 'string' },
   'max-archive-bytes': { type: 'string' },
   'max-unpacked-bytes': { type: 'string' },
   'max-entries': { type: 'string' },
@@ -106,6 +126,7 @@ export type HostAgentConfig = Settings & {
   store: StoreConfig;
   otherBuckets: { bucket: string; options: S3Options }[];
   cluster?: ClusterConfig;
+  fetchBudget: FetchBudgetOptions;
 };
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -132,10 +153,18 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
     throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
   }
+  if (settings.mirror !== undefined && store.kind !== 's3') {
+    throw new ConfigError('--mirror needs an s3 store to be in front of: --store s3://bucket?endpoint=…');
+  }
   const options = store.kind === 's3' ? store.options : undefined;
   const otherBuckets = options === undefined ? [] : settings.allowS3Bucket.map((bucket) => ({ bucket, options }));
+  const fetchBudget = {
+    connections: settings.fetchConnections,
+    memoryBytes: settings.fetchMemoryBytes,
+    bytesPerSecond: settings.fetchBytesPerSecond,
+  };
   const cluster = clusterConfig(data);
-  return { ...settings, store, otherBuckets, ...(cluster === undefined ? {} : { cluster }) };
+  return { ...settings, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
 }
 
 function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig | undefined {
@@ -175,27 +204,6 @@ function fromEnvironment(env: Environment): Record<string, unknown> {
     return [[camelCase(name), flag.type === 'boolean' ? value === 'true' : value]];
   });
   return Object.fromEntries(found);
-}
-
-function parseStore(text: string, env: Environment): StoreConfig {
-  if (text === '') return { kind: 'none' };
-  if (text.startsWith('folder:') && text.length > 'folder:'.length) return { kind: 'folder', path: text.slice(7) };
-  const url = text.startsWith('s3://') && URL.canParse(text) ? new URL(text) : undefined;
-  const endpoint = url?.searchParams.get('endpoint') ?? '';
-  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
-    throw new ConfigError('--store must be folder:/path or s3://bucket?endpoint=http(s)://…');
-  }
-  const accessKeyId = env['AWS_ACCESS_KEY_ID'];
-  const secretAccessKey = env['AWS_SECRET_ACCESS_KEY'];
-  const sessionToken = env['AWS_SESSION_TOKEN'];
-  const options: S3Options = {
-    endpoint: new URL(endpoint),
-    region: url.searchParams.get('region') ?? env['AWS_REGION'] ?? 'us-east-1',
-    ...(accessKeyId === undefined || secretAccessKey === undefined
-      ? {}
-      : { credentials: { accessKeyId, secretAccessKey, ...(sessionToken ? { sessionToken } : {}) } }),
-  };
-  return { kind: 's3', bucket: url.host, options };
 }
 
 function parseListen(text: string, context: z.core.$RefinementCtx<string>): ListenAddress {

@@ -11,6 +11,7 @@ const ERROR_STATUS = {
   RouteNotFound: 404,
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
+  TooManyPrefetches: 429,
   Internal: 500,
 } as Readonly<Record<HostErrorCode, number>>;
 
@@ -21,6 +22,7 @@ export type HostErrorCode =
   | 'RouteNotFound'
   | 'BodyTooLarge'
   | 'UnsupportedMediaType'
+  | 'TooManyPrefetches'
   | 'Internal';
 
 interface ErrorFacts {
@@ -29,6 +31,8 @@ interface ErrorFacts {
   /** Of the user's code: where it failed and its own stack. Never this program's. */
   phase?: string;
   userStack?: string;
+  /** Of a store's error: what it serves by that name now is not what was begun to be read. */
+  isOtherVersion?: true;
 }
 
 export class HostAgentError extends Error {
@@ -76,8 +80,13 @@ export const hostError = {
   sourceNotAllowed: (what: string, why: string) => error('SourceNotAllowed', `${what} is not allowed: ${why}`),
   storeRefused: (what: string, status: number) =>
     error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`),
+  storeRefusedBecause: (what: string, why: string) => error('StoreRefused', `${what} cannot be used: ${why}`),
   storeUnreachable: (endpoint: string, why: string, cause?: unknown) =>
     error('StoreUnreachable', `the store at ${endpoint} cannot be used: ${why}`, { cause }),
+  objectChanged: (endpoint: string) =>
+    error('StoreUnreachable', `the store at ${endpoint} cannot be used: the object changed while it was read`, {
+      isOtherVersion: true,
+    }),
 
   digestMismatch: (expected: string, actual: string) =>
     error('DigestMismatch', `the code has digest ${actual}, but the claim says ${expected}`),
@@ -85,6 +94,9 @@ export const hostError = {
   badEntry: (entry: string, why: string) => error('BadArchive', `the archive's entry ${quoted(entry)} ${why}`),
   archiveTooLarge: (why: string) => error('ArchiveTooLarge', `the archive ${why}`),
   cacheFull: (why: string, cause?: unknown) => error('CacheFull', `the code cache is full: ${why}`, { cause }),
+
+  tooManyPrefetches: (limit: number) =>
+    error('TooManyPrefetches', `${limit} prefetches are waiting on this node already: ask again when some have ended`),
 
   invalidRequest: (details: FieldProblem[]) => error('InvalidRequest', describeProblems(details), { details }),
   invalidJson: () => error('InvalidJson', 'the body is not valid JSON'),

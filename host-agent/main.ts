@@ -1,17 +1,19 @@
 import { mkdir } from 'node:fs/promises';
-import { createSources } from './blob/create-sources.ts';
+import { FetchBudget } from './blob/fetch-budget.ts';
 import { CacheFolder } from './cache/cache-folder.ts';
-import { CodeCache } from './cache/code-cache.ts';
+import { openCodeCache } from './cache/open-code-cache.ts';
+import { Prefetcher } from './cache/prefetcher.ts';
 import { systemClock as clock } from './clock.ts';
 import type { HostAgentConfig } from './config.ts';
-import { ConfigError, readConfig } from './config.ts';
+import { ConfigError } from './config-error.ts';
+import { readConfig } from './config.ts';
 import { GrantGate } from './core/grant.ts';
-import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
 import { addLoadRoutes } from './http/load-routes.ts';
 import { addOpsRoutes, addProbeRoutes } from './http/ops-routes.ts';
+import { addPrefetchRoutes } from './http/prefetch-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
@@ -37,28 +39,23 @@ async function run(config: HostAgentConfig): Promise<void> {
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
+  const budget = new FetchBudget(clock, config.fetchBudget);
   const folder = await CacheFolder.open(config.cacheDir);
-  const cache = await CodeCache.open(
+  const cache = await openCodeCache(
     {
       folder,
-      sources: createSources({ clock }, config),
       unpacker,
+      budget,
       clock,
       onCached: (digest) => events.publish({ type: 'CACHED', digest }),
       onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
       onFetched: (timings) => metrics.observeFetch(timings),
+      onMirror: (outcome) => metrics.observeMirror(outcome),
+      onCorrupt: (digest) =>
+        log.warn({ digest }, 'a cached tree was damaged; it is fetched again when it is asked for'),
       onProblem,
     },
-    {
-      limitBytes: config.cacheBytes,
-      fetchConcurrency: config.fetchConcurrency,
-      unpackLimits: {
-        ...DEFAULT_UNPACK_LIMITS,
-        maxArchiveBytes: config.maxArchiveBytes,
-        maxUnpackedBytes: config.maxUnpackedBytes,
-        maxEntries: config.maxEntries,
-      },
-    },
+    config,
   );
 
   // pods: those that outlived the last process say what they use before anything is evicted
@@ -77,7 +74,8 @@ async function run(config: HostAgentConfig): Promise<void> {
     config.podsDir,
   );
   const metrics = new HostMetrics({
-    cacheBytes: () => cache.usedBytes,
+    cache: () => cache.describe(),
+    fetchConnections: () => budget.connectionsInUse,
     loadsInFlight: () => loads.inFlight,
     podStates: () => pods.reports().map(({ state }) => state),
   });
@@ -95,10 +93,12 @@ async function run(config: HostAgentConfig): Promise<void> {
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
+  const prefetcher = new Prefetcher({ cache, onProblem });
   const app = createServer({ log, serverFactory: tls?.serverFactory }, config);
   // over TLS every request has to show who it is from, which only the long way checks
   addLoadRoutes(app, { loads, log }, { ...config, hasShortWay: tls === undefined });
   addPodRoutes(app, { pods });
+  addPrefetchRoutes(app, { prefetcher });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
@@ -109,11 +109,14 @@ async function run(config: HostAgentConfig): Promise<void> {
   if (config.opsListen !== undefined) await listen(probes, config.opsListen);
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
+  cache.verifyAll().catch(onProblem);
 
   endOnSignals({
     log,
     drain: () => loads.drain(),
     close: async () => {
+      prefetcher.close();
+      cache.close();
       await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });

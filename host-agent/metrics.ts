@@ -1,8 +1,11 @@
+import type { CacheReply } from '@warmpool/protocol/host-agent-api.ts';
+import type { MirrorOutcome } from './blob/mirrored-store.ts';
 import type { LoadOutcome } from './load/load-service.ts';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface NodeFigures {
-  cacheBytes(): number;
+  cache(): Omit<CacheReply, 'entries'>;
+  fetchConnections(): number;
   loadsInFlight(): number;
   podStates(): Iterable<string>;
 }
@@ -48,12 +51,39 @@ export class HostMetrics {
     registers: [this.registry],
   });
 
+  readonly #mirror = new Counter({
+    name: 'warmpool_host_mirror_requests_total',
+    help: 'Requests that could go to the mirror, by what came of it; all but "served" went to the store.',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+
   constructor(figures: NodeFigures) {
-    const cacheBytes: Gauge = new Gauge({
+    const registers = [this.registry];
+    const cacheBytes: Gauge<'part'> = new Gauge({
       name: 'warmpool_host_cache_bytes',
-      help: 'Bytes of unpacked code on this node.',
-      registers: [this.registry],
-      collect: () => cacheBytes.set(figures.cacheBytes()),
+      help: 'Bytes of unpacked code on this node: entries, fetches under way, evicted and not yet deleted, and the limit.',
+      labelNames: ['part'] as const,
+      registers,
+      collect: () => {
+        const { usedBytes, fetchingBytes, deletingBytes, limitBytes } = figures.cache();
+        cacheBytes.set({ part: 'entries' }, usedBytes);
+        cacheBytes.set({ part: 'fetching' }, fetchingBytes);
+        cacheBytes.set({ part: 'deleting' }, deletingBytes);
+        cacheBytes.set({ part: 'limit' }, limitBytes);
+      },
+    });
+    const evictions: Gauge = new Gauge({
+      name: 'warmpool_host_cache_evictions_total',
+      help: 'Trees evicted since the start, damaged ones included.',
+      registers,
+      collect: () => evictions.set(figures.cache().evictedCount),
+    });
+    const connections: Gauge = new Gauge({
+      name: 'warmpool_host_fetch_connections',
+      help: 'Requests to stores under way.',
+      registers,
+      collect: () => connections.set(figures.fetchConnections()),
     });
     const inFlight: Gauge = new Gauge({
       name: 'warmpool_host_loads_in_flight',
@@ -76,6 +106,10 @@ export class HostMetrics {
   observeFetch({ fetchMs, unpackMs }: { fetchMs: number; unpackMs: number }): void {
     this.#fetchSeconds.observe(fetchMs / 1000);
     this.#unpackSeconds.observe(unpackMs / 1000);
+  }
+
+  observeMirror(outcome: MirrorOutcome): void {
+    this.#mirror.inc({ outcome });
   }
 
   observeLoad({ code, codeSource, seconds }: LoadOutcome): void {

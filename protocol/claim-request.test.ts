@@ -67,7 +67,11 @@ describe('a claim request', () => {
     ['function.tenant', 'ACME', 'function.tenant: must be 1 to 63 lower-case letters'],
     ['function.owner', 'me', 'function.owner: is not a known field'],
     ['code', [], 'code: must be an object, not a list'],
-    ['code.url', 'ftp://host/x', 'code.url: must be an s3://bucket/key, http(s):// or file:// URL'],
+    [
+      'code.url',
+      'ftp://host/x',
+      'code.url: must be an s3://bucket/key, http(s)://, oci://registry/repository or file:// URL',
+    ],
     ['code.url', 5, 'code.url: must be a string, not a number'],
     ['code.url', `https://host/${'x'.repeat(2048)}`, 'code.url: must be at most 2048 characters long'],
     ['code.url', 'http://:bad', 'code.url: must be a valid URL'],

@@ -120,7 +120,10 @@ export const codeSchema = z
     url: z
       .string()
       .max(2048)
-      .regex(/^(s3|https?|file):\/\/\S+$/, 'must be an s3://bucket/key, http(s):// or file:// URL')
+      .regex(
+        /^(s3|https?|file|oci):\/\/\S+$/,
+        'must be an s3://bucket/key, http(s)://, oci://registry/repository or file:// URL',
+      )
       .refine((value) => URL.canParse(value), 'must be a valid URL')
       .optional(),
     key: z

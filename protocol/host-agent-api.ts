@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import {
   claimIdSchema,
+  codeFormatSchema,
   codeSchema,
   envSchema,
   functionKindSchema,
@@ -154,6 +155,39 @@ export type BatchKillReply = z.output<typeof batchKillReplySchema>;
 export const cacheReplySchema = z.object({
   usedBytes: z.int(),
   limitBytes: z.int(),
-  entries: z.array(z.object({ digest: z.string(), sizeBytes: z.int(), inUse: z.int(), lastUsedUnixMs: z.number() })),
+  /** Set aside for fetches under way. */
+  fetchingBytes: z.int(),
+  /** Evicted, and not yet deleted. */
+  deletingBytes: z.int(),
+  /** Since this host-agent started. */
+  evictedCount: z.int(),
+  evictedBytes: z.int(),
+  entries: z.array(
+    z.object({
+      digest: z.string(),
+      sizeBytes: z.int(),
+      inUse: z.int(),
+      lastUsedUnixMs: z.number(),
+      /** False for what an earlier process left and nobody has used since. */
+      isVerified: z.boolean(),
+    }),
+  ),
 });
 export type CacheReply = z.output<typeof cacheReplySchema>;
+
+/** `POST /v1/prefetch`: bring this code to the node before anybody claims it. Claims go first, and a claim for it joins. */
+export const prefetchRequestSchema = z.strictObject({ code: codeSchema });
+export const prefetchStatusSchema = z.object({
+  digest: z.string(),
+  format: codeFormatSchema,
+  state: z.enum(['queued', 'fetching', 'cached', 'failed']),
+  receivedBytes: z.int(),
+  /** As the store says; absent until it has answered. */
+  sizeBytes: z.int().optional(),
+  error: z.object({ code: z.string(), message: z.string() }).optional(),
+});
+export type PrefetchStatus = z.output<typeof prefetchStatusSchema>;
+
+/** `GET /v1/prefetch`: those under way and the last that ended. */
+export const prefetchListSchema = z.object({ items: z.array(prefetchStatusSchema) });
+export type PrefetchList = z.output<typeof prefetchListSchema>;

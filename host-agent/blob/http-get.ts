@@ -2,8 +2,9 @@ import type { Dispatcher } from 'undici';
 import type { Clock } from '../clock.ts';
 import type { Random } from '../core/backoff.ts';
 import { backoffMs } from '../core/backoff.ts';
+import { ifMatchOf, isSameVersion, parseContentRange, versionOf } from '../core/object-version.ts';
 import { hostError, isHostError } from '../errors.ts';
-import type { OpenedBlob } from './blob-store.ts';
+import type { OpenedBlob, OpenOptions } from './blob-store.ts';
 
 const MAX_ATTEMPTS = 3;
 const RETRY_BASE_MS = 50;
@@ -22,6 +23,26 @@ export interface HttpTarget {
 
 export type HttpAnswer = Dispatcher.ResponseData;
 
+/** One GET, no second try. */
+export async function getOnce(
+  dispatcher: Dispatcher,
+  { url, headers }: HttpTarget,
+  { signal, range, version }: OpenOptions,
+): Promise<HttpAnswer> {
+  const ifMatch = version === undefined ? undefined : ifMatchOf(version);
+  return dispatcher.request({
+    origin: url.origin,
+    path: url.pathname + url.search,
+    method: 'GET',
+    headers: {
+      ...headers,
+      ...(range === undefined ? {} : { range: `bytes=${range.startByte}-${range.endByte - 1}` }),
+      ...(ifMatch === undefined ? {} : { 'if-match': ifMatch }),
+    },
+    signal,
+  });
+}
+
 /**
  * GETs until an answer comes that another try would not change: at most {@link MAX_ATTEMPTS} times, on 429, 5xx, timeouts and
  * connections that fail. `target` is asked anew each time, since a signature has a date.
@@ -30,20 +51,14 @@ export async function getWithRetries(
   deps: HttpGetDeps,
   endpoint: string,
   target: () => Promise<HttpTarget>,
-  signal: AbortSignal,
+  options: OpenOptions,
 ): Promise<HttpAnswer> {
+  const { signal } = options;
   for (let attempt = 0; ; attempt++) {
     let why: string;
     let cause: unknown;
     try {
-      const { url, headers } = await target();
-      const answer = await deps.dispatcher.request({
-        origin: url.origin,
-        path: url.pathname + url.search,
-        method: 'GET',
-        headers,
-        signal,
-      });
+      const answer = await getOnce(deps.dispatcher, await target(), options);
       if (answer.statusCode !== 429 && answer.statusCode < 500) return answer;
       discard(answer);
       why = `it answers ${answer.statusCode}`;
@@ -65,11 +80,38 @@ export function discard(answer: HttpAnswer): void {
   answer.body.destroy();
 }
 
-export function blobOf(answer: HttpAnswer, endpoint: string, signal: AbortSignal): OpenedBlob {
-  const header = answer.headers['content-length'];
-  const sizeBytes = typeof header === 'string' && /^\d{1,15}$/.test(header) ? Number(header) : undefined;
-  return { ...(sizeBytes === undefined ? {} : { sizeBytes }), stream: readBody(answer, endpoint, signal) };
+/** What is behind a 200, a 206 or a 416; undefined for every other status, whose body is still to be read or discarded. */
+export function blobOf(answer: HttpAnswer, endpoint: string, options: OpenOptions): OpenedBlob | undefined {
+  const { statusCode, headers } = answer;
+  const { range: asked, version: known } = options;
+  const version = versionOf(headers);
+  if (statusCode === 412 || (statusCode < 300 && known !== undefined && !isSameVersion(known, version))) {
+    discard(answer);
+    throw hostError.objectChanged(endpoint);
+  }
+  const stream = readBody(answer, endpoint, options.signal);
+  if (statusCode === 200) return { ...declaredSize(headers['content-length']), version, stream };
+  if (asked === undefined) return undefined;
+  if (statusCode === 416 && asked.startByte === 0) {
+    // only an empty object has no first byte
+    discard(answer);
+    return { sizeBytes: 0, version, stream: noBytes() };
+  }
+  if (statusCode !== 206) return undefined;
+  const range = parseContentRange(headers['content-range']);
+  if (range === undefined || range.startByte !== asked.startByte || range.endByte > asked.endByte) {
+    discard(answer);
+    throw hostError.storeUnreachable(endpoint, 'it answers with another range than it was asked for');
+  }
+  const { startByte, endByte, sizeBytes } = range;
+  return { sizeBytes, range: { startByte, endByte }, version, stream };
 }
+
+function declaredSize(header: string | string[] | undefined): { sizeBytes?: number } {
+  return typeof header === 'string' && /^\d{1,15}$/.test(header) ? { sizeBytes: Number(header) } : {};
+}
+
+async function* noBytes(): AsyncGenerator<Uint8Array, void, undefined> {}
 
 async function* readBody(
   answer: HttpAnswer,
@@ -85,7 +127,7 @@ async function* readBody(
 }
 
 /** By code only: messages of network errors may hold the URL with its query. */
-function describeNetworkError(error: unknown): string {
+export function describeNetworkError(error: unknown): string {
   const { code, errors } = error as NodeJS.ErrnoException & { errors?: NodeJS.ErrnoException[] };
   switch (code ?? errors?.[0]?.code ?? '') {
     case 'ECONNREFUSED':

@@ -1,5 +1,5 @@
 import { renameSync } from 'node:fs';
-import { chmod, mkdir, readdir, readFile, realpath, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, realpath, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
 import { digestOfCacheKey } from '../core/cache-key.ts';
@@ -7,22 +7,20 @@ import type { CacheEntry } from '../core/cache-index.ts';
 import { hostError } from '../errors.ts';
 import { removeTree } from '../unpack/remove-tree.ts';
 
-const BOOT_ID_PATH = '/proc/sys/kernel/random/boot_id';
 const sizeFileSchema = z.object({ sizeBytes: z.int().min(0) });
 
 /**
- * The cache on disk: `sha256/<key>/tree/…` for entries, `tmp/` for what is not one yet or no longer. Whatever is below `sha256/` is
- * complete and verified, because it gets there by one rename.
+ * The cache on disk: `sha256/<key>/tree/…` for entries, `tmp/` for what is not one yet or no longer. Whatever is below `sha256/` got
+ * there complete and verified, by one rename. Nothing forces it to the disk: after a power cut files may be empty, which is why the
+ * entries of an earlier process are compared with their manifest before they are used.
  */
 export class CacheFolder {
   /** Links resolved. */
   readonly entriesPath: string;
   readonly #tmp: string;
-  readonly #root: string;
   #nextTmp = 0;
 
   private constructor(root: string) {
-    this.#root = root;
     this.entriesPath = join(root, 'sha256');
     this.#tmp = join(root, 'tmp');
   }
@@ -37,6 +35,11 @@ export class CacheFolder {
   /** A path that does not exist yet, on the same file system as the entries. */
   newTmpPath(): string {
     return join(this.#tmp, `job-${this.#nextTmp++}`);
+  }
+
+  /** Holds `tree/` and its manifest. */
+  entryPath(key: string): string {
+    return join(this.entriesPath, key);
   }
 
   /** Links resolved: the path that a loaded module finds itself under. */
@@ -100,27 +103,17 @@ export class CacheFolder {
       const { sizeBytes } = sizeFileSchema.parse(JSON.parse(text));
       const { mtimeMs } = await stat(join(this.entriesPath, key));
       await stat(this.treePath(key));
-      return { key, digest, sizeBytes, lastUsedUnixMs: Math.round(mtimeMs) };
+      return { key, digest, sizeBytes, lastUsedUnixMs: Math.round(mtimeMs), isVerified: false };
     } catch {
       return undefined;
     }
   }
 
-  /**
-   * Removes what a process that was killed left in `tmp`. After a reboot the entries go too: nothing forced their bytes to the disk,
-   * so a power cut can leave a whole tree of empty files, and checking every file costs as much as fetching it.
-   */
+  /** Removes what a process that was killed left in `tmp`. */
   async #clear(): Promise<void> {
     await removeTree(this.#tmp);
     await mkdir(this.#tmp, { mode: 0o700 });
-    const bootId = await readFile(BOOT_ID_PATH, 'utf8').catch(() => '');
-    const bootIdPath = join(this.#root, 'boot-id');
-    const knownBootId = await readFile(bootIdPath, 'utf8').catch(() => undefined);
-    if (knownBootId !== bootId) await removeTree(this.entriesPath);
     await mkdir(this.entriesPath, { recursive: true, mode: 0o755 });
     await chmod(this.entriesPath, 0o755);
-    if (knownBootId === bootId) return;
-    await rm(bootIdPath, { force: true });
-    await writeFile(bootIdPath, bootId);
   }
 }

@@ -1,10 +1,22 @@
-import { existsSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CodeReference, PodUid } from '@warmpool/protocol/fields.ts';
 import { codeSchema, podUidSchema } from '@warmpool/protocol/fields.ts';
 import type { BlobStore, OpenedBlob } from '../blob/blob-store.ts';
+import { Downloader } from '../blob/downloader.ts';
+import { DEFAULT_FETCH_BUDGET, FetchBudget } from '../blob/fetch-budget.ts';
 import { BlobSources } from '../blob/blob-sources.ts';
 import { systemClock } from '../clock.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
@@ -15,7 +27,9 @@ import { Unpacker } from '../unpack/unpacker.ts';
 import { CacheFolder } from './cache-folder.ts';
 import { CodeCache } from './code-cache.ts';
 
-const PAGE = 4096;
+const MIB = 1024 * 1024;
+/** On disk: a root folder, one small file and the manifest, a page each. */
+const ENTRY = 3 * 4096;
 let folder: string;
 let unpacker: Unpacker;
 let store: MemoryStore;
@@ -59,20 +73,31 @@ afterEach(async () => {
   rmSync(folder, { recursive: true, force: true });
 });
 
-async function aCache(limitBytes = 100 * PAGE): Promise<CodeCache> {
+const budget = new FetchBudget(systemClock, DEFAULT_FETCH_BUDGET);
+const downloader = new Downloader({ clock: systemClock, random: Math.random, budget });
+
+async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number } = {}): Promise<CodeCache> {
   const none: BlobStore = { open: () => Promise.reject(new Error('not used')) };
   return CodeCache.open(
     {
       folder: await CacheFolder.open(folder),
-      sources: new BlobSources({ defaultStore: store, http: none, file: none, buckets: new Map() }),
+      sources: new BlobSources({
+        downloader,
+        defaultStore: store,
+        http: none,
+        file: none,
+        oci: none,
+        buckets: new Map(),
+      }),
       unpacker,
       clock: systemClock,
       onCached: (digest) => happened.push(`cached ${digest}`),
       onEvicted: (digest) => happened.push(`evicted ${digest}`),
       onFetched: () => {},
+      onCorrupt: (digest) => happened.push(`corrupt ${digest}`),
       onProblem: (error) => happened.push(String(error)),
     },
-    { limitBytes, fetchConcurrency: 2, unpackLimits: DEFAULT_UNPACK_LIMITS },
+    { limitBytes, fetchConcurrency: 2, unpackLimits: DEFAULT_UNPACK_LIMITS, ...options },
   );
 }
 
@@ -84,6 +109,17 @@ function stored(key: string, sizeBytes = 10): CodeReference {
 
 const pod = (name: string): PodUid => podUidSchema.parse(name);
 const wish = (podUid: string, signal = never) => ({ podUid: pod(podUid), deadlineUnixMs: Date.now() + 10_000, signal });
+function bytesOnDisk(path: string): number {
+  try {
+    const stats = lstatSync(path);
+    if (!stats.isDirectory()) return stats.blocks * 512;
+    return readdirSync(path).reduce((sum, name) => sum + bytesOnDisk(join(path, name)), 0);
+  } catch {
+    // deleted meanwhile
+    return 0;
+  }
+}
+
 const leftovers = (): string[] => readdirSync(join(folder, 'tmp'));
 
 describe('the code cache', () => {
@@ -124,8 +160,7 @@ describe('the code cache', () => {
   });
 
   test('evicts what was not used for longest, never what a pod uses', async () => {
-    // an entry is its root folder and one file: two pages
-    const cache = await aCache(4 * PAGE);
+    const cache = await aCache(2 * ENTRY);
     const [a, b, c] = [stored('a'), stored('b'), stored('c')];
     await cache.fetch(a, wish('p1'));
     await cache.fetch(b, wish('p2'));
@@ -145,14 +180,99 @@ describe('the code cache', () => {
     const [a, b, c] = [stored('a'), stored('b'), stored('c')];
     const trees = [];
     for (const code of [a, b, c]) trees.push((await first.fetch(code, wish('p1'))).treePath);
-    const second = await aCache(4 * PAGE);
+    const second = await aCache(2 * ENTRY);
     expect(second.digests()).toHaveLength(3);
     second.adoptPin(trees[0] ?? '', pod('p1'));
+    await second.verifyAll();
     second.adoptPin('/somewhere/else/tree', pod('p2'));
     second.trim();
     expect(second.digests()).toContain(a.digest);
-    expect(second.usedBytes).toBeLessThanOrEqual(4 * PAGE);
+    expect(second.usedBytes).toBeLessThanOrEqual(2 * ENTRY);
     expect(store.opened).toBe(3);
+  });
+
+  test('looks at what an earlier process left before it is used, and fetches what is damaged again', async () => {
+    const first = await aCache();
+    const [a, b, c] = [stored('a'), stored('b'), stored('c')];
+    const trees = [];
+    for (const code of [a, b, c]) trees.push((await first.fetch(code, wish('p1'))).treePath);
+    const file = join(trees[1] ?? '', 'index.js');
+    chmodSync(file, 0o644);
+    writeFileSync(file, 'bbbbbbbbbB');
+    chmodSync(file, 0o444);
+    chmodSync(trees[2] ?? '', 0o755);
+    writeFileSync(join(trees[2] ?? '', 'more.js'), '');
+
+    const second = await aCache();
+    expect(second.take(a, pod('p2'))).toBeUndefined();
+    expect(second.describe().entries.map(({ isVerified }) => isVerified)).toEqual([false, false, false]);
+    const whole = await second.fetch(a, wish('p2'));
+    expect(whole.treePath).toBe(trees[0]);
+    expect(store.opened).toBe(3);
+    expect(second.take(a, pod('p3'))).toBe(trees[0]);
+
+    const again = await second.fetch(b, wish('p4'));
+    expect(readFileSync(join(again.treePath, 'index.js'), 'utf8')).toBe('bbbbbbbbbb');
+    await second.verifyAll();
+    expect(second.take(c, pod('p5'))).toBeUndefined();
+    expect((await second.fetch(c, wish('p5'))).treePath).toBe(trees[2]);
+    expect(readdirSync(trees[2] ?? '')).toEqual(['index.js']);
+    expect(store.opened).toBe(5);
+    expect(happened.filter((line) => line.startsWith('corrupt'))).toEqual([
+      `corrupt ${b.digest}`,
+      `corrupt ${c.digest}`,
+    ]);
+    await expect.poll(leftovers).toEqual([]);
+  });
+
+  test('is emptied from its high to its low watermark when nothing is fetched for a while', async () => {
+    const cache = await aCache(20 * ENTRY, { sweepIdleMs: 20 });
+    for (let index = 0; index < 19; index++) await cache.fetch(stored(`k${index}`), wish(`p${index}`));
+    for (let index = 0; index < 19; index++) cache.release(pod(`p${index}`));
+    await cache.fetch(stored('last'), wish('p'));
+    cache.release(pod('p'));
+    await expect.poll(() => cache.usedBytes).toBeLessThanOrEqual(16 * ENTRY);
+    expect(cache.take(stored('k0'), pod('p'))).toBeUndefined();
+    expect(cache.describe()).toMatchObject({ evictedCount: 4, evictedBytes: 4 * ENTRY });
+  });
+
+  test('brings one object once for a hundred claims, and a prefetch that a claim joins', async () => {
+    const cache = await aCache();
+    const code = stored('a');
+    const gate = Promise.withResolvers<void>();
+    store.gate = gate.promise;
+    const prefetch = cache.prefetch(code, never);
+    const claims = Array.from({ length: 100 }, (_, index) => cache.fetch(code, wish(`p${index}`)));
+    await expect.poll(() => cache.progressOf(code)?.isStarted).toBe(true);
+    expect(cache.progressOf(code)?.priority.kind).toBe('claim');
+    gate.resolve();
+    await Promise.all([prefetch, ...claims]);
+    expect(store.opened).toBe(1);
+    expect(cache.describe().entries).toMatchObject([{ inUse: 100 }]);
+    for (let index = 0; index < 100; index++) cache.release(pod(`p${index}`));
+    expect(cache.describe().entries).toMatchObject([{ inUse: 0 }]);
+  });
+
+  test('serves fifty objects that do not fit together, each while it is used, within its limit on disk', async () => {
+    const sizeBytes = 1_000_000;
+    const limitBytes = 12 * sizeBytes;
+    const cache = await aCache(limitBytes);
+    let mostBytes = 0;
+    const measure = setInterval(() => (mostBytes = Math.max(mostBytes, bytesOnDisk(folder))), 2);
+    const codes = Array.from({ length: 50 }, (_, index) => stored(`number-${index}-`, sizeBytes));
+    await Promise.all(
+      codes.map(async (code, index) => {
+        const { treePath } = await cache.fetch(code, wish(`p${index}`));
+        // in use for a moment: whole, whatever the others make room for
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        expect(readFileSync(join(treePath, 'index.js'), 'utf8').startsWith(`number-${index}-`)).toBe(true);
+        cache.release(pod(`p${index}`));
+      }),
+    );
+    clearInterval(measure);
+    expect(mostBytes).toBeGreaterThan(limitBytes / 2);
+    expect(mostBytes).toBeLessThanOrEqual(limitBytes * 1.05 + 2 * 2 * MIB);
+    await expect.poll(leftovers).toEqual([]);
   });
 
   test('tries a transfer that broke off once more, and then says StoreUnreachable', async () => {

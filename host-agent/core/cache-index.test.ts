@@ -8,6 +8,7 @@ const anEntry = (key: string, sizeBytes = 10): CacheEntry => ({
   digest: `sha256:${key}`,
   sizeBytes,
   lastUsedUnixMs: 0,
+  isVerified: true,
 });
 
 describe('the cache index', () => {
@@ -15,7 +16,7 @@ describe('the cache index', () => {
     const index = new CacheIndex(30);
     for (const key of ['a', 'b', 'c']) index.add(anEntry(key));
     index.get('a', 1);
-    expect(index.admit(20).map(({ key }) => key)).toEqual(['b', 'c']);
+    expect(index.reserve(20).map(({ key }) => key)).toEqual(['b', 'c']);
     expect(index.usedBytes).toBe(10);
   });
 
@@ -25,10 +26,11 @@ describe('the cache index', () => {
     index.pin('a', 'pod-1');
     index.pin('a', 'pod-2');
     index.unpin('pod-1');
-    expect(index.admit(20).map(({ key }) => key)).toEqual(['b', 'c']);
-    expect(() => index.admit(21)).toThrow(/10 of 30 bytes are in use/);
+    expect(index.reserve(20).map(({ key }) => key)).toEqual(['b', 'c']);
+    expect(() => index.reserve(1)).toThrow(/of 30 bytes 10 are in use by running pods and 20 by other fetches/);
+    index.giveBack(20);
     index.unpin('pod-2');
-    expect(index.admit(30).map(({ key }) => key)).toEqual(['a']);
+    expect(index.reserve(30).map(({ key }) => key)).toEqual(['a']);
   });
 
   test('keeps an entry that was pinned before it arrived', () => {
@@ -61,8 +63,9 @@ describe('the cache index', () => {
           else if (!index.has(key)) {
             let evicted: CacheEntry[] = [];
             try {
-              evicted = index.admit(sizeBytes);
+              evicted = index.reserve(sizeBytes);
               index.add(anEntry(key, sizeBytes));
+              index.giveBack(sizeBytes);
             } catch {
               // full of what is in use
             }

@@ -7,6 +7,8 @@ export interface CacheEntry {
   digest: string;
   sizeBytes: number;
   lastUsedUnixMs: number;
+  /** An entry of an earlier process is, only once its tree was compared with what was written down about it. */
+  isVerified: boolean;
 }
 
 /**
@@ -24,6 +26,8 @@ export class CacheIndex {
   readonly #holders = new Map<string, Set<string>>();
   readonly #keyOfHolder = new Map<string, string>();
   #usedBytes = 0;
+  /** By fetches under way: written already, or about to be. */
+  #reservedBytes = 0;
 
   constructor(limitBytes: number) {
     this.limitBytes = limitBytes;
@@ -33,10 +37,34 @@ export class CacheIndex {
     return this.#usedBytes;
   }
 
-  /** Marks the entry as used just now. */
+  get reservedBytes(): number {
+    return this.#reservedBytes;
+  }
+
+  /** Marks the entry as used just now. One that is not verified counts as absent. */
   get(key: string, nowUnixMs: number): CacheEntry | undefined {
     const entry = this.#inUse.get(key) ?? this.#unused.get(key);
-    if (entry !== undefined) entry.lastUsedUnixMs = nowUnixMs;
+    if (entry?.isVerified !== true) return undefined;
+    entry.lastUsedUnixMs = nowUnixMs;
+    return entry;
+  }
+
+  isUnverified(key: string): boolean {
+    return (this.#inUse.get(key) ?? this.#unused.peek(key))?.isVerified === false;
+  }
+
+  markVerified(key: string): void {
+    const entry = this.#inUse.get(key) ?? this.#unused.peek(key);
+    if (entry !== undefined) entry.isVerified = true;
+  }
+
+  /** Forgets an entry whoever uses it: they keep their place for the one that comes instead. */
+  remove(key: string): CacheEntry | undefined {
+    const entry = this.#inUse.get(key) ?? this.#unused.peek(key);
+    if (entry === undefined) return undefined;
+    this.#inUse.delete(key);
+    this.#unused.delete(key);
+    this.#usedBytes -= entry.sizeBytes;
     return entry;
   }
 
@@ -75,15 +103,20 @@ export class CacheIndex {
     return this.#holders.has(key);
   }
 
-  /** Makes room for an entry; returns those that have to go for it, least recently used first. */
-  admit(sizeBytes: number): CacheEntry[] {
+  /** Makes room for bytes that a fetch writes; returns the entries that have to go for it, least recently used first. */
+  reserve(sizeBytes: number): CacheEntry[] {
     const keptBytes = [...this.#inUse.values()].reduce((sum, entry) => sum + entry.sizeBytes, 0);
-    if (keptBytes + sizeBytes > this.limitBytes) {
+    if (keptBytes + this.#reservedBytes + sizeBytes > this.limitBytes) {
       throw hostError.cacheFull(
-        `${sizeBytes} bytes do not fit: ${keptBytes} of ${this.limitBytes} bytes are in use by running pods`,
+        `${sizeBytes} bytes more do not fit: of ${this.limitBytes} bytes ${keptBytes} are in use by running pods and ${this.#reservedBytes} by other fetches`,
       );
     }
-    return this.shrinkTo(this.limitBytes - sizeBytes);
+    this.#reservedBytes += sizeBytes;
+    return this.shrinkTo(this.limitBytes - this.#reservedBytes);
+  }
+
+  giveBack(reservedBytes: number): void {
+    this.#reservedBytes -= reservedBytes;
   }
 
   add(entry: CacheEntry): void {

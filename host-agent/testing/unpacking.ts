@@ -47,7 +47,8 @@ export async function unpackHere(bytes: Buffer, format: CodeFormat, options: Unp
     unpacked.error = error;
   }
   unpacked.strays = readdirSync(around).filter((name) => name !== 'job' || unpacked.error !== undefined);
-  if (existsSync(folder)) unpacked.strays.push(...readdirSync(folder).filter((name) => name !== 'tree'));
+  if (existsSync(folder))
+    unpacked.strays.push(...readdirSync(folder).filter((name) => name !== 'tree' && name !== 'manifest'));
   await removeTree(around);
   return unpacked;
 }

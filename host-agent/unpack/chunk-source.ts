@@ -1,10 +1,13 @@
 import { createHash } from 'node:crypto';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
+import type { ZipTail } from './zip-directory.ts';
 
 /** Chunks one after the other; `undefined` after the last. Unlike an iterator it can be read on after a reader gave up. */
 export interface ChunkSource {
   next(): Promise<Buffer | undefined>;
+  /** The last bytes, ahead of their turn, where somebody fetched them early. */
+  tail?(): Promise<ZipTail | undefined>;
 }
 
 /** Hashes and counts whatever is read through it. */
@@ -18,6 +21,10 @@ export class HashedSource implements ChunkSource {
   constructor(source: ChunkSource, limits: UnpackLimits) {
     this.#source = source;
     this.#limits = limits;
+  }
+
+  async tail(): Promise<ZipTail | undefined> {
+    return this.#source.tail?.();
   }
 
   get readBytes(): number {

@@ -9,18 +9,24 @@ import {
   symlinkSync,
   writeSync,
 } from 'node:fs';
+import { crc32 } from 'node:zlib';
 import { checkLinkTarget } from '../core/entry-path.ts';
 import type { TreeSink } from '../core/tree-sink.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
+import { TreeManifest } from './tree-manifest.ts';
 
 const FILE_SYSTEM_BLOCK_BYTES = 4096;
+const GROWTH_STEP_BYTES = 2 * 1024 * 1024;
 const CREATE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 interface OpenFile {
   name: string;
   fd: number;
   leftBytes: number;
+  sizeBytes: number;
+  mode: number;
+  crc: number;
 }
 
 /**
@@ -32,13 +38,18 @@ export class TreeWriter implements TreeSink {
   readonly #root: string;
   readonly #limits: UnpackLimits;
   readonly #kinds = new Map<string, 'folder' | 'file' | 'link'>();
+  readonly #manifest = new TreeManifest();
   #open: OpenFile | undefined;
   #contentBytes = 0;
   #diskBytes = FILE_SYSTEM_BLOCK_BYTES;
+  #toldBytes = 0;
+  readonly #onGrown: (diskBytes: number) => void;
 
-  constructor(root: string, limits: UnpackLimits) {
+  /** `onGrown` is told what the tree takes on disk, each time it has grown by a few MiB. */
+  constructor(root: string, limits: UnpackLimits, onGrown: (diskBytes: number) => void) {
     this.#root = root;
     this.#limits = limits;
+    this.#onGrown = onGrown;
     onDisk('', () => mkdirSync(root, 0o755));
   }
 
@@ -49,14 +60,16 @@ export class TreeWriter implements TreeSink {
   beginFile(path: readonly string[], sizeBytes: number, isExecutable: boolean): void {
     const name = this.#claimName(path, 'file');
     this.#count(name, sizeBytes);
-    const fd = onDisk(name, () => openSync(`${this.#root}/${name}`, CREATE_NEW, isExecutable ? 0o555 : 0o444));
-    this.#open = { name, fd, leftBytes: sizeBytes };
+    const mode = isExecutable ? 0o555 : 0o444;
+    const fd = onDisk(name, () => openSync(`${this.#root}/${name}`, CREATE_NEW, mode));
+    this.#open = { name, fd, leftBytes: sizeBytes, sizeBytes, mode, crc: 0 };
   }
 
-  write(bytes: Uint8Array): void {
+  write(bytes: Uint8Array, crc?: number): void {
     const file = this.#openFile();
     file.leftBytes -= bytes.length;
     if (file.leftBytes < 0) throw hostError.badEntry(file.name, 'is larger than its header says');
+    file.crc = crc ?? crc32(bytes, file.crc);
     for (let written = 0; written < bytes.length;) {
       written += onDisk(file.name, () => writeSync(file.fd, bytes, written));
     }
@@ -66,21 +79,24 @@ export class TreeWriter implements TreeSink {
     const file = this.#openFile();
     if (file.leftBytes !== 0) throw hostError.badEntry(file.name, 'is smaller than its header says');
     closeSync(file.fd);
+    this.#manifest.file(file.name, file.mode, file.sizeBytes, file.crc);
     this.#open = undefined;
   }
 
   /** Moves a file that is already on this disk into the tree. */
-  adoptFile(path: readonly string[], file: string, sizeBytes: number): void {
+  adoptFile(path: readonly string[], file: string, sizeBytes: number, crc: number): void {
     const name = this.#claimName(path, 'file');
     this.#count(name, sizeBytes);
     chmodSync(file, 0o444);
     onDisk(name, () => renameSync(file, `${this.#root}/${name}`));
+    this.#manifest.file(name, 0o444, sizeBytes, crc);
   }
 
   symlink(path: readonly string[], target: string): void {
     checkLinkTarget(path, target, this.#limits);
     const name = this.#claimName(path, 'link');
     onDisk(name, () => symlinkSync(target, `${this.#root}/${name}`));
+    this.#manifest.link(name, target);
   }
 
   /** Files are read-only, so two names for one file are as good as two files. */
@@ -94,14 +110,17 @@ export class TreeWriter implements TreeSink {
     }
     const name = this.#claimName(path, 'file');
     onDisk(name, () => linkSync(`${this.#root}/${source}`, `${this.#root}/${name}`));
+    this.#manifest.same(name, source);
   }
 
   /** Makes the folders read-only, children first; returns what the tree takes on disk. */
-  finish(): { diskBytes: number; contentBytes: number; entryCount: number } {
+  finish(manifestPath: string): { diskBytes: number; contentBytes: number; entryCount: number } {
     for (const [name, kind] of [...this.#kinds].toReversed()) {
       if (kind === 'folder') chmodSync(`${this.#root}/${name}`, 0o555);
     }
     chmodSync(this.#root, 0o555);
+    const manifestBytes = onDisk('', () => this.#manifest.write(manifestPath));
+    this.#diskBytes += Math.ceil(manifestBytes / FILE_SYSTEM_BLOCK_BYTES) * FILE_SYSTEM_BLOCK_BYTES;
     return { diskBytes: this.#diskBytes, contentBytes: this.#contentBytes, entryCount: this.#kinds.size };
   }
 
@@ -119,6 +138,9 @@ export class TreeWriter implements TreeSink {
       );
     }
     this.#diskBytes += Math.ceil(sizeBytes / FILE_SYSTEM_BLOCK_BYTES) * FILE_SYSTEM_BLOCK_BYTES;
+    if (this.#diskBytes - this.#toldBytes < GROWTH_STEP_BYTES) return;
+    this.#toldBytes = this.#diskBytes;
+    this.#onGrown(this.#diskBytes);
   }
 
   #openFile(): OpenFile {
@@ -144,6 +166,7 @@ export class TreeWriter implements TreeSink {
     this.#register(name, 'folder');
     this.#diskBytes += FILE_SYSTEM_BLOCK_BYTES;
     onDisk(name, () => mkdirSync(`${this.#root}/${name}`, 0o755));
+    this.#manifest.folder(name);
   }
 
   /** Folders that are only implied count too: they cost an inode like any other entry. */

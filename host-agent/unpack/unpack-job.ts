@@ -1,14 +1,21 @@
 import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { crc32 } from 'node:zlib';
+import type { Entry } from 'yauzl';
 import type { CodeFormat } from '@warmpool/protocol/fields.ts';
 import { TarReader } from '../core/tar-reader.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
 import { removeTree } from './remove-tree.ts';
+import { ByteReader } from './byte-reader.ts';
 import { HashedSource } from './chunk-source.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { decompress } from './decompress.ts';
+import { FileChunks } from './file-chunks.ts';
+import { manifestPathOf } from './tree-manifest.ts';
 import { onDisk, TreeWriter } from './tree-writer.ts';
 import { unzip } from './unzip.ts';
+import type { ZipTail } from './zip-directory.ts';
+import { bytesOfTail, readZipDirectory, TailTooShort } from './zip-directory.ts';
 
 export interface UnpackJob {
   /** Made by the job; holds `tree/` afterwards, or is gone when the job failed. */
@@ -30,10 +37,14 @@ export interface UnpackedTree {
  * Hashes, decompresses and writes in one pass over the incoming bytes. The tree counts only if the digest is right: until then it is
  * in a folder that nobody else knows.
  */
-export async function runUnpackJob(job: UnpackJob, incoming: ChunkSource): Promise<UnpackedTree> {
+export async function runUnpackJob(
+  job: UnpackJob,
+  incoming: ChunkSource,
+  onGrown: (diskBytes: number) => void = () => {},
+): Promise<UnpackedTree> {
   const source = new HashedSource(incoming, job.limits);
   onDisk('', () => mkdirSync(job.folder, { recursive: true, mode: 0o755 }));
-  const writer = new TreeWriter(`${job.folder}/tree`, job.limits);
+  const writer = new TreeWriter(`${job.folder}/tree`, job.limits, onGrown);
   try {
     try {
       await writeTree(job, source, writer);
@@ -43,7 +54,7 @@ export async function runUnpackJob(job: UnpackJob, incoming: ChunkSource): Promi
       throw error;
     }
     await checkDigest(job, source);
-    return writer.finish();
+    return writer.finish(manifestPathOf(job.folder));
   } catch (error) {
     writer.close();
     await removeTree(job.folder);
@@ -65,30 +76,58 @@ async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWrite
       for await (const chunk of decompress(job.format, source, job.limits)) reader.push(chunk);
       return reader.finish();
     }
-    case 'zip': {
-      const archivePath = `${job.folder}/archive`;
-      await spool(source, archivePath);
-      // a zip file is read from its end: it is whole before its first entry, so the digest can be checked first
-      await checkDigest(job, source);
-      await unzip(archivePath, writer, job.limits);
-      return unlinkSync(archivePath);
-    }
+    case 'zip':
+      return writeZip(job, source, writer);
     case 'file': {
       const filePath = `${job.folder}/archive`;
-      await spool(source, filePath);
-      return writer.adoptFile([job.fileName], filePath, source.readBytes);
+      const crc = await spool(source, filePath);
+      return writer.adoptFile([job.fileName], filePath, source.readBytes, crc);
     }
   }
 }
 
-async function spool(source: HashedSource, path: string): Promise<void> {
+/** With the tail at hand entries are written while they arrive; without, the archive is first put down whole. */
+async function writeZip(job: UnpackJob, source: HashedSource, writer: TreeWriter): Promise<void> {
+  const tail = await source.tail();
+  const entries = tail === undefined ? undefined : await directoryIn(tail, job.limits);
+  if (tail !== undefined && entries !== undefined) {
+    return unzip(entries, tail.startByte + tail.bytes.length, new ByteReader(source), writer, job.limits);
+  }
+  const archivePath = `${job.folder}/archive`;
+  await spool(source, archivePath);
+  // nothing was written yet, so the digest can be checked first
+  await checkDigest(job, source);
+  const archive = new FileChunks(archivePath);
+  try {
+    const directory = await readZipDirectory(archive, job.limits);
+    await unzip(directory, archive.archiveBytes, new ByteReader(archive), writer, job.limits);
+  } finally {
+    archive.close();
+  }
+  unlinkSync(archivePath);
+}
+
+async function directoryIn(tail: ZipTail, limits: UnpackLimits): Promise<Entry[] | undefined> {
+  try {
+    return await readZipDirectory(bytesOfTail(tail), limits);
+  } catch (error) {
+    if (error instanceof TailTooShort) return undefined;
+    throw error;
+  }
+}
+
+/** Returns the checksum of what it wrote. */
+async function spool(source: HashedSource, path: string): Promise<number> {
   const fd = onDisk('', () => openSync(path, 'wx', 0o600));
+  let crc = 0;
   try {
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
       const bytes = chunk;
+      crc = crc32(bytes, crc);
       for (let written = 0; written < bytes.length;) written += onDisk('', () => writeSync(fd, bytes, written));
     }
   } finally {
     closeSync(fd);
   }
+  return crc;
 }

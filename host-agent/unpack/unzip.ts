@@ -1,45 +1,45 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { crc32, inflateRawSync } from 'node:zlib';
-import type { Entry, ZipFile } from 'yauzl';
-import { fromFd } from 'yauzl';
+import { Readable } from 'node:stream';
+import { crc32, createInflateRaw, inflateRawSync } from 'node:zlib';
+import type { Entry } from 'yauzl';
 import { parseEntryPath } from '../core/entry-path.ts';
 import { decodeName } from '../core/tar-header.ts';
 import type { TreeSink } from '../core/tree-sink.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { RATIO_FREE_BYTES } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
+import type { ByteReader } from './byte-reader.ts';
 
 const LOCAL_HEADER_BYTES = 30;
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;
 /** Above this an entry is streamed; below, one synchronous call is ten times faster than a stream. */
 const WHOLE_ENTRY_BYTES = 8 * 1024 * 1024;
+const INFLATE_CHUNK_BYTES = 1024 * 1024;
 const STORED = 0;
 const DEFLATED = 8;
 const HOST_UNIX = 3;
 
-/** Reads a zip file by its central directory (yauzl), and the entries' bytes directly. Never trusts a size it has not seen come true. */
-export async function unzip(archivePath: string, sink: TreeSink, limits: UnpackLimits): Promise<void> {
-  const fd = openSync(archivePath, 'r');
-  try {
-    const archiveBytes = fstatSync(fd).size;
-    const zip = await openZip(fd);
-    if (zip.entryCount > limits.maxEntries) {
-      throw hostError.archiveTooLarge(`has ${zip.entryCount} entries; at most ${limits.maxEntries} are allowed`);
+/**
+ * Writes the entries of a zip file while it arrives: `entries` is its directory, which came before, in the order of the data. Never
+ * trusts a size it has not seen come true. Entries that share bytes, as those of a zip bomb do, are refused.
+ */
+export async function unzip(
+  entries: readonly Entry[],
+  archiveBytes: number,
+  reader: ByteReader,
+  sink: TreeSink,
+  limits: UnpackLimits,
+): Promise<void> {
+  let unpackedBytes = 0;
+  for (const entry of entries) {
+    unpackedBytes += entry.uncompressedSize;
+    if (unpackedBytes > RATIO_FREE_BYTES && unpackedBytes > limits.maxRatio * archiveBytes) {
+      throw hostError.archiveTooLarge(`unpacks to more than ${limits.maxRatio} times its size`);
     }
-    let unpackedBytes = 0;
-    for (let entry = await nextEntry(zip); entry !== undefined; entry = await nextEntry(zip)) {
-      unpackedBytes += entry.uncompressedSize;
-      if (unpackedBytes > RATIO_FREE_BYTES && unpackedBytes > limits.maxRatio * archiveBytes) {
-        throw hostError.archiveTooLarge(`unpacks to more than ${limits.maxRatio} times its size`);
-      }
-      await writeEntry(fd, zip, entry, sink, limits);
-    }
-  } finally {
-    closeSync(fd);
+    await writeEntry(entry, reader, sink, limits);
   }
 }
 
-async function writeEntry(fd: number, zip: ZipFile, entry: Entry, sink: TreeSink, limits: UnpackLimits): Promise<void> {
+async function writeEntry(entry: Entry, reader: ByteReader, sink: TreeSink, limits: UnpackLimits): Promise<void> {
   const name = entry.fileName;
   const path = parseEntryPath(name, limits);
   const mode = entry.versionMadeBy >> 8 === HOST_UNIX ? entry.externalFileAttributes >>> 16 : 0;
@@ -53,13 +53,15 @@ async function writeEntry(fd: number, zip: ZipFile, entry: Entry, sink: TreeSink
     return sink.directory(path);
   }
   if (path.length === 0) throw hostError.badEntry(name, 'takes the place of the archive itself');
+  await skipToData(entry, reader);
   if (kind === 'link') {
     if (entry.uncompressedSize > limits.maxPathBytes) throw hostError.badEntry(name, 'is a link to too long a path');
-    return sink.symlink(path, decodeName(readWhole(fd, entry)));
+    return sink.symlink(path, decodeName(await readWhole(entry, reader)));
   }
   sink.beginFile(path, entry.uncompressedSize, (mode & 0o111) !== 0);
-  if (Math.max(entry.compressedSize, entry.uncompressedSize) <= WHOLE_ENTRY_BYTES) sink.write(readWhole(fd, entry));
-  else await writeStreamed(zip, entry, sink);
+  if (Math.max(entry.compressedSize, entry.uncompressedSize) <= WHOLE_ENTRY_BYTES) {
+    sink.write(await readWhole(entry, reader), entry.crc32);
+  } else await writeStreamed(entry, reader, sink);
   sink.endFile();
 }
 
@@ -73,13 +75,22 @@ function kindOf(name: string, mode: number): 'file' | 'folder' | 'link' {
   return 'file';
 }
 
-function readWhole(fd: number, entry: Entry): Buffer {
-  const header = readAt(fd, entry, entry.relativeOffsetOfLocalHeader, LOCAL_HEADER_BYTES);
-  if (header.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE)
+async function skipToData(entry: Entry, reader: ByteReader): Promise<void> {
+  const gap = entry.relativeOffsetOfLocalHeader - reader.position;
+  if (gap < 0) throw hostError.badEntry(entry.fileName, 'shares its bytes with another entry');
+  if (!(await reader.skip(gap))) throw outside(entry);
+  const header = await reader.read(LOCAL_HEADER_BYTES);
+  if (header.length < LOCAL_HEADER_BYTES) throw outside(entry);
+  if (header.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE) {
     throw hostError.badEntry(entry.fileName, 'has no local header');
-  const start =
-    entry.relativeOffsetOfLocalHeader + LOCAL_HEADER_BYTES + header.readUInt16LE(26) + header.readUInt16LE(28);
-  const packed = readAt(fd, entry, start, entry.compressedSize);
+  }
+  if (!(await reader.skip(header.readUInt16LE(26) + header.readUInt16LE(28)))) throw outside(entry);
+}
+
+async function readWhole(entry: Entry, reader: ByteReader): Promise<Buffer> {
+  if (entry.compressedSize > WHOLE_ENTRY_BYTES) throw hostError.badEntry(entry.fileName, 'is larger than it may be');
+  const packed = await reader.read(entry.compressedSize);
+  if (packed.length < entry.compressedSize) throw outside(entry);
   const bytes = entry.compressionMethod === STORED ? packed : inflateEntry(entry, packed);
   if (bytes.length !== entry.uncompressedSize) {
     throw hostError.badEntry(entry.fileName, 'has another size than its header says');
@@ -90,79 +101,44 @@ function readWhole(fd: number, entry: Entry): Buffer {
 
 function inflateEntry(entry: Entry, packed: Buffer): Buffer {
   try {
-    return inflateRawSync(packed, { maxOutputLength: Math.max(1, entry.uncompressedSize) });
+    // one buffer of the right size, and one byte more so that the end is seen in the same call
+    const chunkSize = Math.max(64, entry.uncompressedSize + 1);
+    return inflateRawSync(packed, { chunkSize, maxOutputLength: Math.max(1, entry.uncompressedSize) });
   } catch (error) {
     const isLarger = (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE';
     throw hostError.badEntry(entry.fileName, isLarger ? 'is larger than its header says' : 'is damaged');
   }
 }
 
-async function writeStreamed(zip: ZipFile, entry: Entry, sink: TreeSink): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<NodeJS.ReadableStream>();
-  zip.openReadStream(entry, (error, stream) => (error ? reject(error) : resolve(stream)));
+async function writeStreamed(entry: Entry, reader: ByteReader, sink: TreeSink): Promise<void> {
+  const before = reader.position;
+  const packed = reader.stream(entry.compressedSize);
   let crc = 0;
   try {
-    for await (const chunk of (await promise) as AsyncIterable<Buffer>) {
+    for await (const chunk of entry.compressionMethod === STORED ? packed : inflateStream(packed)) {
       crc = crc32(chunk, crc);
       sink.write(chunk);
     }
   } catch (error) {
-    throw isHostError(error) || isSystemError(error) ? error : damaged(error, entry.fileName);
+    // zlib's errors are the archive's, all others are the source's or the disk's
+    const isDamage = !isHostError(error) && String((error as NodeJS.ErrnoException).code).startsWith('Z_');
+    throw isDamage ? hostError.badEntry(entry.fileName, `is damaged (${(error as Error).message})`) : error;
   }
+  if (reader.position - before !== entry.compressedSize) throw outside(entry);
   checkCrc(entry, crc);
+}
+
+async function* inflateStream(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
+  const inflate = createInflateRaw({ chunkSize: INFLATE_CHUNK_BYTES });
+  const source = Readable.from(packed, { objectMode: false });
+  source.on('error', (error) => inflate.destroy(error));
+  yield* source.pipe(inflate) as AsyncIterable<Buffer>;
 }
 
 function checkCrc(entry: Entry, actual: number): void {
   if (entry.crc32 !== actual) throw hostError.badEntry(entry.fileName, 'is damaged: its checksum is wrong');
 }
 
-function readAt(fd: number, entry: Entry, position: number, length: number): Buffer {
-  const buffer = Buffer.allocUnsafe(length);
-  for (let read = 0; read < length;) {
-    const count = readSync(fd, buffer, read, length - read, position + read);
-    if (count === 0)
-      throw hostError.badEntry(entry.fileName, 'lies outside of the archive: it is truncated or damaged');
-    read += count;
-  }
-  return buffer;
-}
-
-function openZip(fd: number): Promise<ZipFile> {
-  const { promise, resolve, reject } = Promise.withResolvers<ZipFile>();
-  fromFd(fd, { lazyEntries: true, autoClose: false }, (error, zip) => {
-    if (error)
-      reject(
-        isSystemError(error)
-          ? error
-          : hostError.badArchive(`is damaged or not a zip archive (${error.message})`, error),
-      );
-    else resolve(zip);
-  });
-  return promise;
-}
-
-function nextEntry(zip: ZipFile): Promise<Entry | undefined> {
-  const { promise, resolve, reject } = Promise.withResolvers<Entry | undefined>();
-  const onEntry = (entry: Entry): void => settle(() => resolve(entry));
-  const onEnd = (): void => settle(() => resolve(undefined));
-  const onError = (error: Error): void => settle(() => reject(isSystemError(error) ? error : damaged(error)));
-  const settle = (act: () => void): void => {
-    zip.off('entry', onEntry).off('end', onEnd).off('error', onError);
-    act();
-  };
-  zip.on('entry', onEntry).on('end', onEnd).on('error', onError);
-  zip.readEntry();
-  return promise;
-}
-
-/** yauzl's own words name the entry where it refuses one (`absolute path: …`, `invalid relative path: …`). */
-function damaged(error: unknown, entry?: string): Error {
-  const { message } = error as Error;
-  return entry === undefined
-    ? hostError.badArchive(`cannot be read (${message})`, error)
-    : hostError.badEntry(entry, `cannot be read (${message})`);
-}
-
-function isSystemError(error: unknown): boolean {
-  return typeof (error as NodeJS.ErrnoException).errno === 'number' && 'syscall' in (error as object);
+function outside(entry: Entry): Error {
+  return hostError.badEntry(entry.fileName, 'lies outside of the archive: it is truncated or damaged');
 }

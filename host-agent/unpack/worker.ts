@@ -2,8 +2,10 @@ import type { MessagePort } from 'node:worker_threads';
 import { parentPort } from 'node:worker_threads';
 import { isHostError } from '../errors.ts';
 import type { ChunkSource } from './chunk-source.ts';
+import { isTreeWhole } from './tree-manifest.ts';
 import { runUnpackJob } from './unpack-job.ts';
-import type { AnswerMessage, FeedMessage, StartMessage } from './worker-messages.ts';
+import type { ZipTail } from './zip-directory.ts';
+import type { AnswerMessage, FeedMessage, StartMessage, VerifyMessage } from './worker-messages.ts';
 
 /** The chunks that arrive on a job's port; reading one gives the sender credit for the next. */
 class PortChunks implements ChunkSource {
@@ -11,10 +13,16 @@ class PortChunks implements ChunkSource {
   readonly #arrived: FeedMessage[] = [];
   #wake: (() => void) | undefined;
   #ended = false;
+  readonly tail?: () => Promise<ZipTail>;
 
-  constructor(port: MessagePort) {
+  constructor(port: MessagePort, { hasTail }: { hasTail: boolean }) {
     this.#port = port;
+    const tail = Promise.withResolvers<ZipTail>();
+    tail.promise.catch(() => {});
+    if (hasTail) this.tail = () => tail.promise;
     port.on('message', (message: FeedMessage) => {
+      if (message.type === 'tail') return tail.resolve(message);
+      if (message.type === 'abort') tail.reject(new Error('the transfer was given up'));
       this.#arrived.push(message);
       this.#wake?.();
     });
@@ -31,6 +39,7 @@ class PortChunks implements ChunkSource {
       case 'abort':
         throw new Error('the transfer was given up');
       case 'end':
+      case 'tail':
       case undefined:
         this.#ended = true;
         return undefined;
@@ -39,9 +48,11 @@ class PortChunks implements ChunkSource {
 }
 
 async function serve({ job, port }: StartMessage): Promise<void> {
+  const onGrown = (diskBytes: number): void =>
+    port.postMessage({ type: 'grown', diskBytes } satisfies AnswerMessage, []);
   let answer: AnswerMessage;
   try {
-    answer = { type: 'done', tree: await runUnpackJob(job, new PortChunks(port)) };
+    answer = { type: 'done', tree: await runUnpackJob(job, new PortChunks(port, job), onGrown) };
   } catch (error) {
     answer = isHostError(error)
       ? { type: 'failed', code: error.code, message: error.message }
@@ -51,4 +62,13 @@ async function serve({ job, port }: StartMessage): Promise<void> {
   port.close();
 }
 
-parentPort?.on('message', (message: StartMessage) => void serve(message));
+async function verify({ verify: entryFolder, port }: VerifyMessage): Promise<void> {
+  const isWhole = await isTreeWhole(entryFolder, () => new Promise((resolve) => setImmediate(resolve)));
+  port.postMessage(isWhole, []);
+  port.close();
+}
+
+parentPort?.on('message', (message: StartMessage | VerifyMessage) => {
+  if ('verify' in message) void verify(message);
+  else void serve(message);
+});

@@ -4,7 +4,7 @@ import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
 import type { Clock } from '../clock.ts';
 import type { HostAgentConfig } from '../config.ts';
-import { ConfigError } from '../config.ts';
+import { ConfigError } from '../config-error.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { linkDelivery } from '../deliver/link-delivery.ts';
 import { MountDelivery } from '../deliver/mount-delivery.ts';

@@ -9,6 +9,7 @@ import { AwsClient } from 'aws4fetch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FileStore } from '@warmpool/host-agent/blob/file-store.ts';
 import { FolderStore } from '@warmpool/host-agent/blob/folder-store.ts';
+import { HttpCredentials } from '@warmpool/host-agent/blob/http-credentials.ts';
 import { HttpStore } from '@warmpool/host-agent/blob/http-store.ts';
 import { S3Store } from '@warmpool/host-agent/blob/s3-store.ts';
 import { createSourceDispatcher } from '@warmpool/host-agent/blob/source-dispatcher.ts';
@@ -23,7 +24,8 @@ const dispatcher = createSourceDispatcher({ allowLoopback: true });
 /** Retries without waiting. */
 const slept: number[] = [];
 const clock = { ...systemClock, sleep: (delayMs: number) => Promise.resolve(void slept.push(delayMs)) };
-const deps = { dispatcher, clock, random: () => 0.5 };
+const deps = { dispatcher, clock, random: () => 0.5, allowLoopback: true };
+const noCredentials = new HttpCredentials(undefined);
 const servers: Server[] = [];
 let s3: S3Server | undefined;
 let origin = '';
@@ -71,7 +73,9 @@ async function s3Request(method: string, path: string, body?: Buffer): Promise<v
 function s3Store(options: Partial<{ secretAccessKey: string; bucket: string; endpoint: string }> = {}): S3Store {
   const credentials = { accessKeyId: 'test-access', secretAccessKey: options.secretAccessKey ?? 'test-secret' };
   const endpoint = new URL(options.endpoint ?? s3?.endpoint ?? 'http://127.0.0.1:1');
-  return new S3Store(deps, options.bucket ?? 'code', { endpoint, region: 'us-east-1', credentials });
+  const signing = { kind: 'static' as const, credentials };
+  const place = { endpoint, region: 'us-east-1', addressing: 'path' as const };
+  return new S3Store(deps, options.bucket ?? 'code', { ...place, credentials: signing });
 }
 
 const asUrl = (key: string): string => `${origin}/${key.split('/').map(encodeURIComponent).join('/')}`;
@@ -85,7 +89,7 @@ blobStoreContract('a file:// root', () => ({
 }));
 
 blobStoreContract('plain HTTP', () => ({
-  store: new HttpStore(deps, { allowLoopback: true }),
+  store: new HttpStore(deps, noCredentials),
   put: async (key, bytes) => asUrl(await putFile(key, bytes)),
   absent: asUrl,
 }));
@@ -131,7 +135,7 @@ describe('an S3 bucket', () => {
 });
 
 describe('plain HTTP', () => {
-  const store = new HttpStore(deps, { allowLoopback: true });
+  const store = new HttpStore(deps, noCredentials);
 
   test('is tried again on 503 and given up after three', async () => {
     let requests = 0;
@@ -191,7 +195,7 @@ describe('plain HTTP', () => {
 
   test('does not reach the node itself unless allowed: by address, by name, by redirect', async () => {
     const guarded = createSourceDispatcher({ allowLoopback: false });
-    const strict = new HttpStore({ ...deps, dispatcher: guarded }, { allowLoopback: false });
+    const strict = new HttpStore({ ...deps, dispatcher: guarded, allowLoopback: false }, noCredentials);
     const { port } = new URL(origin);
     for (const host of ['127.0.0.1', 'localhost', '[::1]', '0x7f.1', '[::ffff:127.0.0.1]', '169.254.169.254']) {
       await expect(strict.open(`http://${host}:${port}/target`, { signal })).rejects.toMatchObject({

@@ -3,7 +3,6 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'n
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { RuntimeFixtures } from '../../contract/runtime-agent/fixtures.ts';
 
 const OWN = fileURLToPath(new URL('.', import.meta.url));
 const KIT = fileURLToPath(new URL('../../../conformance/functions/java', import.meta.url));
@@ -39,22 +38,4 @@ export function jarOf(files: Record<string, Buffer>, mainClass?: string): Buffer
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** The functions that the contract suite wants. */
-export function contractFixtures(compiled: Map<string, Buffer>): RuntimeFixtures {
-  const { functions } = JSON.parse(readFileSync(path.join(KIT, 'functions.json'), 'utf8')) as {
-    functions: Record<keyof RuntimeFixtures, { handler: string }>;
-  };
-  const files = {
-    // first, since the suite looks for the name of the first file in what an error says
-    'Broken.java': readFileSync(path.join(KIT, 'Broken.java')),
-    ...Object.fromEntries(compiled),
-  };
-  const broken = { 'index.class': 'this is no class file' };
-  const entries = Object.entries(functions).map(([name, { handler }]) => [
-    name,
-    { handler, files: name === 'syntaxError' ? broken : files },
-  ]);
-  return Object.fromEntries(entries) as RuntimeFixtures;
 }

@@ -1,0 +1,94 @@
+import { execFileSync } from 'node:child_process';
+import { closeSync, copyFileSync, mkdirSync, openSync, readSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const MIB = 1024 * 1024;
+/** A package's prebuilt binary is not what "many small files" means. */
+const SMALL_FILE_BYTES = 1.5 * MIB;
+const LARGE_FILE_BYTES = 32 * MIB;
+
+export const FORMATS = ['tar.gz', 'tar.zst', 'zip'] as const;
+export type Format = (typeof FORMATS)[number];
+export type TreeKind = 'many small files' | 'few large files';
+
+export interface Tree {
+  folder: string;
+  kind: TreeKind;
+  sizeMB: number;
+  files: number;
+  bytes: number;
+}
+
+/** A tree of about `sizeMB`, unpacked, cut from this checkout's own dependencies. */
+export function makeTree(folder: string, kind: TreeKind, sizeMB: number): Tree {
+  mkdirSync(folder, { recursive: true });
+  const modules = fileURLToPath(new URL('../../node_modules', import.meta.url));
+  const wanted = sizeMB * MIB;
+  const made = kind === 'many small files' ? copySmall(modules, folder, wanted) : cutLarge(modules, folder, wanted);
+  return { folder, kind, sizeMB, ...made };
+}
+
+function* filesBelow(folder: string): Generator<{ path: string; bytes: number }, void, undefined> {
+  for (const entry of readdirSync(folder, { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1))) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) yield* filesBelow(path);
+    else if (entry.isFile()) yield { path, bytes: statSync(path).size };
+  }
+}
+
+/** Copies the packages once more under another name when there are too few. */
+function copySmall(modules: string, folder: string, wanted: number): { files: number; bytes: number } {
+  let [files, bytes] = [0, 0];
+  for (let copy = 0; bytes < wanted; copy++) {
+    for (const file of filesBelow(modules)) {
+      if (bytes >= wanted) break;
+      if (file.bytes > SMALL_FILE_BYTES || bytes + file.bytes > wanted + MIB / 2) continue;
+      const to = join(folder, `node_modules${copy || ''}`, file.path.slice(modules.length + 1));
+      mkdirSync(dirname(to), { recursive: true });
+      copyFileSync(file.path, to);
+      files++;
+      bytes += file.bytes;
+    }
+  }
+  return { files, bytes };
+}
+
+/** Slices of the prebuilt binaries there, which compress like any native library. */
+function cutLarge(modules: string, folder: string, wanted: number): { files: number; bytes: number } {
+  let [files, bytes] = [0, 0];
+  const binaries = [...filesBelow(modules)].filter((file) => file.bytes > SMALL_FILE_BYTES && isBinary(file.path));
+  const buffer = Buffer.alloc(LARGE_FILE_BYTES);
+  for (let copy = 0; bytes < wanted; copy++) {
+    for (const { path } of binaries) {
+      const fd = openSync(path, 'r');
+      const length = Math.min(wanted - bytes, readSync(fd, buffer, 0, LARGE_FILE_BYTES, copy * MIB));
+      closeSync(fd);
+      if (length <= 0) continue;
+      writeFileSync(join(folder, `library-${files}.so`), buffer.subarray(0, length));
+      files++;
+      bytes += length;
+    }
+  }
+  return { files, bytes };
+}
+
+function isBinary(path: string): boolean {
+  return path.endsWith('.node') || path.endsWith('/bin/node') || !/\.[a-z]+$/.test(path);
+}
+
+/** With the tools and levels that people use by default; another digest each round, so that none finds what an earlier one cached. */
+export function pack({ folder }: Tree, format: Format, round: number, to: string): void {
+  const entries = readdirSync(folder);
+  const options = { cwd: folder, stdio: 'ignore' } as const;
+  const stamped = [`--mtime=@${1_700_000_000 + round}`, '-cf', to, ...entries];
+  switch (format) {
+    case 'tar.gz':
+      return void execFileSync('tar', ['-z', ...stamped], options);
+    case 'tar.zst':
+      return void execFileSync('tar', ['-I', 'zstd -T0', ...stamped], options);
+    case 'zip':
+      execFileSync('zip', ['-qr', to, ...entries], options);
+      return void execFileSync('zip', ['-qz', to], { cwd: folder, input: `round ${round}` });
+  }
+}

@@ -1,0 +1,39 @@
+import { get } from 'node:http';
+import { digestOf } from '@warmpool/host-agent/testing/unpacking.ts';
+import { runUnpackJob } from '@warmpool/host-agent/unpack/unpack-job.ts';
+import { DEFAULT_UNPACK_LIMITS } from '@warmpool/host-agent/core/unpack-limits.ts';
+import type { Format } from './artefacts.ts';
+
+/** The plain way in Node, in a process that is warm: one GET into memory, then the same unpacker on the bytes. */
+export interface PlainWish {
+  url: string;
+  format: Format;
+  folder: string;
+}
+
+async function fetchAndUnpack({ url, format, folder }: PlainWish): Promise<void> {
+  const bytes = await new Promise<Buffer>((resolve, reject) => {
+    get(url, { agent: false }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => resolve(Buffer.concat(chunks))).on('error', reject);
+    }).on('error', reject);
+  });
+  let position = 0;
+  const source = {
+    next: (): Promise<Buffer | undefined> => {
+      const chunk = bytes.subarray(position, (position += 1024 * 1024));
+      return Promise.resolve(chunk.length === 0 ? undefined : chunk);
+    },
+  };
+  const limits = { ...DEFAULT_UNPACK_LIMITS, maxArchiveBytes: 2 ** 31, maxUnpackedBytes: 2 ** 31 };
+  await runUnpackJob({ folder, format, fileName: '', digest: digestOf(bytes), limits }, source);
+}
+
+process.on('message', (wish: PlainWish) => {
+  fetchAndUnpack(wish).then(
+    () => process.send?.({ ok: true }),
+    (error: unknown) => process.send?.({ ok: false, error: String(error) }),
+  );
+});
+process.once('disconnect', () => process.exit(0));

@@ -1,0 +1,27 @@
+import { createSources } from '../blob/create-sources.ts';
+import type { FetchBudget } from '../blob/fetch-budget.ts';
+import type { MirrorOutcome } from '../blob/mirrored-store.ts';
+import type { HostAgentConfig } from '../config.ts';
+import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
+import type { CodeCacheDeps } from './code-cache.ts';
+import { CodeCache } from './code-cache.ts';
+
+type OpenCodeCacheDeps = Omit<CodeCacheDeps, 'sources'> & {
+  budget: FetchBudget;
+  onMirror: (outcome: MirrorOutcome) => void;
+};
+
+/** The cache that this node's configuration asks for, with the stores that it names. */
+export async function openCodeCache(deps: OpenCodeCacheDeps, config: HostAgentConfig): Promise<CodeCache> {
+  const { budget, onMirror, clock } = deps;
+  const sources = createSources({ clock, budget, onMirror }, config);
+  const { maxArchiveBytes, maxUnpackedBytes, maxEntries } = config;
+  return CodeCache.open(
+    { ...deps, sources },
+    {
+      limitBytes: config.cacheBytes,
+      fetchConcurrency: config.fetchConcurrency,
+      unpackLimits: { ...DEFAULT_UNPACK_LIMITS, maxArchiveBytes, maxUnpackedBytes, maxEntries },
+    },
+  );
+}
