@@ -15,7 +15,7 @@ async function serving(listener: RequestListener): Promise<Pool> {
   const pool = connectPool(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, { connections: 1 });
   cleanUps.push(
     () => pool.destroy(),
-    () => void server.close().closeAllConnections(),
+    () => server.close().closeAllConnections(),
   );
   return pool;
 }

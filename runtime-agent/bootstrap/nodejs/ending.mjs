@@ -1,4 +1,4 @@
-import { Promise, Set, setImmediate, setTimeout } from './globals.mjs';
+import { Promise, setImmediate, setTimeout } from './globals.mjs';
 
 /**
  * @import { Server, ServerResponse } from 'node:http'
