@@ -22,6 +22,8 @@ export class Kubectl {
         if (error === null) resolve(stdout);
         else reject(new Error(`kubectl ${args.join(' ')}: ${stderr.trim() || error.message}`));
       });
+      // one that refuses its arguments does not read
+      child.stdin?.on('error', () => undefined);
       child.stdin?.end(input);
     });
   }
