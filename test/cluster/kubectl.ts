@@ -3,7 +3,8 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterAccess } from './global-setup.ts';
 
-const CALL_LIMIT_MS = 60_000;
+// longer than any `--timeout` that a test gives it
+const CALL_LIMIT_MS = 200_000;
 
 /** kubectl, as a person would use it. */
 export class Kubectl {
@@ -22,6 +23,8 @@ export class Kubectl {
         if (error === null) resolve(stdout);
         else reject(new Error(`kubectl ${args.join(' ')}: ${stderr.trim() || error.message}`));
       });
+      // one that refuses its arguments does not read
+      child.stdin?.on('error', () => undefined);
       child.stdin?.end(input);
     });
   }

@@ -63,7 +63,7 @@ describe.skipIf(own === undefined)('claims on a real cluster', () => {
   });
   afterAll(async () => {
     if (own === undefined) return;
-    await kubectl.run(['delete', 'warmpool', POOL, '--namespace', POOL_NAMESPACE]);
+    await kubectl.run(['delete', 'warmpools', POOL, '--namespace', POOL_NAMESPACE]);
     await codeServer[Symbol.asyncDispose]();
   });
 

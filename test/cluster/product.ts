@@ -103,7 +103,7 @@ export async function createPool(kubectl: Kubectl, name: string, replicas: numbe
 
 export async function untilFull(kubectl: Kubectl, name: string, replicas: number): Promise<void> {
   await until(`${replicas} standby pods in ${name}`, POOL_LIMIT_MS, async () => {
-    const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(POOL_NAMESPACE, 'warmpool', name);
+    const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(POOL_NAMESPACE, 'warmpools', name);
     return pool.status?.readyReplicas === replicas;
   });
 }
