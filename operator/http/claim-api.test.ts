@@ -139,7 +139,11 @@ describe('a claim whose field is wrong is refused with 400 and the name of the f
     ['code', [], /^must be an object, not a list$/],
     ['code.key', undefined, /^exactly one of url and key must be given$/, 'code.url'],
     ['code.url', 's3://bucket/key', /^exactly one of url and key must be given$/],
-    ['code.url', 'ftp://host/key', /^must be an s3:\/\/bucket\/key, http\(s\):\/\/ or file:\/\/ URL$/],
+    [
+      'code.url',
+      'ftp://host/key',
+      /^must be an s3:\/\/bucket\/key, http\(s\):\/\/, oci:\/\/registry\/repository or file:\/\/ URL$/,
+    ],
     ['code.url', `https://host/${text(2048)}`, /^must be at most 2048 characters long$/],
     ['code.url', 5, /^must be a string, not a number$/],
     ['code.key', '../secret', /^must be an object key without empty, "\." or "\.\." segments$/],

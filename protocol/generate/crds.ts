@@ -107,7 +107,6 @@ function definitionOf(kind: Kind): CustomResourceDefinition {
         plural: kind.plural,
         singular: kind.kind.toLowerCase(),
         shortNames: [kind.shortName],
-        categories: ['warmpool'],
       },
       versions: [
         {
