@@ -12,12 +12,14 @@ FROM ${NODE} AS program
 WORKDIR /opt/warmpool
 COPY package.json package-lock.json ./
 COPY protocol/package.json protocol/
+COPY wire/package.json wire/
 COPY operator/package.json operator/
 COPY host-agent/package.json host-agent/
 COPY runtime-agent/package.json runtime-agent/
 COPY local/package.json local/
 RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund --workspace=@warmpool/host-agent
 COPY protocol protocol
+COPY wire wire
 COPY host-agent host-agent
 
 FROM ${BASE}

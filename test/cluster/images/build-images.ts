@@ -29,13 +29,13 @@ export const PRODUCT_IMAGES: ImageRecipe[] = [
     tag: 'warmpool.dev/operator:0.1.0',
     dockerfile: 'images/operator.Dockerfile',
     bases: { NODE: NODE_BASE, BASE: CC_BASE },
-    sources: [...PACKAGE_FILES, 'protocol', 'operator', 'docs/api'],
+    sources: [...PACKAGE_FILES, 'protocol', 'wire', 'operator', 'docs/api'],
   },
   {
     tag: 'warmpool.dev/host-agent:0.1.0',
     dockerfile: 'images/host-agent.Dockerfile',
     bases: { NODE: NODE_BASE, COMPILER: COMPILER_BASE, BASE: CC_BASE },
-    sources: [...PACKAGE_FILES, 'protocol', 'host-agent'],
+    sources: [...PACKAGE_FILES, 'protocol', 'wire', 'host-agent'],
   },
   {
     tag: 'warmpool.dev/runtime-nodejs:24',
