@@ -1,15 +1,16 @@
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
-import { ClaimClient, claimFor } from '@warmpool/local/claim-client.ts';
-import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
+import { ClaimClient } from '@warmpool/local/claim-client.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import { packFunctions, type PackedFunction } from '@warmpool/local/pack-functions.ts';
 import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { JsonAnswer } from '@warmpool/wire/json-client.ts';
 import type { ClaimBenchConfig } from './config.ts';
 import { distribution, machine, round, type Distribution } from './figures.ts';
+import { ClusterTarget } from './cluster-target.ts';
 import { LocalTarget } from './local-target.ts';
+import type { BenchTarget } from './target.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../examples/functions', import.meta.url));
 /** Not counted: the first claims compile the platform's own code. */
@@ -17,14 +18,17 @@ const WARM_UP_CLAIMS = 20;
 const ROUND_TRIPS = 200;
 
 export interface ClaimBenchResult {
-  target: 'local';
+  target: 'local' | 'cluster';
   function: string;
   claims: number;
   /** From sending the claim to its answer, over HTTP on a kept-alive connection; the pool full before each. */
   claimToReadyMs: Distribution;
   /** From sending the claim to the end of the instance's first answer. */
   claimToFirstResponseMs: Distribution;
-  /** From starting a plain process, code on disk, to the end of its first answer. */
+  /**
+   * To the end of the first answer from starting a plain process with its code on disk (local), or from creating a plain pod of the
+   * same image, waiting until it is Ready (cluster).
+   */
   coldStartMs: Distribution;
   /** coldStartMs.p50 over claimToFirstResponseMs.p50. */
   ratioP50: number;
@@ -51,8 +55,12 @@ interface Sample {
 /** Claims of one function, measured from outside, next to cold starts of the same function in the same run. */
 export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchResult> {
   const { fn, runtime } = await prepare(config);
-  const target = await LocalTarget.start(config.tmpDir, fn.function.runtime, Math.max(config.replicas, config.burst));
-  const client = new ClaimClient(target.url, config.burst);
+  const replicas = Math.max(config.replicas, config.burst);
+  const target: BenchTarget =
+    config.target === 'cluster'
+      ? await ClusterTarget.start(config.hostEnv, FUNCTIONS, fn, replicas)
+      : await LocalTarget.start(config.tmpDir, { fn, runtime, env: config.hostEnv }, replicas);
+  const client = new ClaimClient(target.url, config.burst, target.headers);
   const run = new ClaimRun(target, client, fn);
   try {
     for (let i = 0; i < WARM_UP_CLAIMS; i++) await run.claimOnFullPool();
@@ -63,7 +71,7 @@ export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchR
     for (let i = 0; i < config.rounds; i++) bursts.push(...(await run.burst(config.burst)));
     await target.filled();
     const roundTrips = await repeat(ROUND_TRIPS, () => target.roundTripMs());
-    const colds = await repeat(config.colds, () => coldStart(fn, runtime, config.hostEnv));
+    const colds = await repeat(config.colds, () => target.coldStart());
     return summarise(config, { samples, busy, bursts, colds, roundTrips }, run);
   } finally {
     await client.close();
@@ -94,13 +102,13 @@ async function prepare(config: ClaimBenchConfig): Promise<{ fn: PackedFunction; 
 class ClaimRun {
   failures = 0;
   duplicates = 0;
-  readonly #target: LocalTarget;
+  readonly #target: BenchTarget;
   readonly #client: ClaimClient;
   readonly #fn: PackedFunction;
   readonly #pods = new Set<string>();
   #next = 0;
 
-  constructor(target: LocalTarget, client: ClaimClient, fn: PackedFunction) {
+  constructor(target: BenchTarget, client: ClaimClient, fn: PackedFunction) {
     this.#target = target;
     this.#client = client;
     this.#fn = fn;
@@ -126,7 +134,7 @@ class ClaimRun {
       const firstResponseMs = performance.now() - startedMs;
       const problem = unexpected(answer, this.#fn.function.invoke.expect);
       if (problem !== undefined) throw new Error(problem);
-      await this.#client.release('default', claim.claimId);
+      await this.#client.release(this.#target.namespace, claim.claimId);
       return { readyMs, firstResponseMs, claim };
     } catch (error) {
       this.failures++;
@@ -153,13 +161,13 @@ class ClaimRun {
       }),
     );
     const done = claims.filter((claim) => claim !== undefined);
-    await Promise.all(done.map(({ claimId }) => this.#client.release('default', claimId)));
+    await Promise.all(done.map(({ claimId }) => this.#client.release(this.#target.namespace, claimId)));
     return done.map(({ readyMs }) => readyMs);
   }
 
   #send(): Promise<JsonAnswer> {
-    const request = claimFor(this.#fn, `bench-${process.pid}-${this.#next++}`);
-    return this.#client.send('default', this.#target.poolName, request);
+    const { namespace, poolName } = this.#target;
+    return this.#client.send(namespace, poolName, this.#target.claimRequest(`bench-${process.pid}-${this.#next++}`));
   }
 
   #read(answer: JsonAnswer): Claim {

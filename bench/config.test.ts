@@ -11,7 +11,11 @@ describe('the settings of a benchmark', () => {
   it.each([
     [[], /unknown benchmark ""; there is: claim, delivery/],
     [['clam'], /unknown benchmark "clam"; there is: claim, delivery/],
-    [['claim', '--target', 'moon'], /^--target: must be local/],
+    [['claim', '--target', 'moon'], /^--target: must be local or cluster/],
+    [
+      ['claim', '--target', 'cluster', '--function', 'express-app'],
+      /^--function: the cluster target claims node-hello/,
+    ],
     [['claim', '--claims', '0'], /^--claims: /],
     [['claim', '--claims', 'many'], /^--claims: /],
     [['claim', '--burst', '501'], /^--burst: /],

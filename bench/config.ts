@@ -3,7 +3,7 @@ import { machineConfig } from '@warmpool/local/config.ts';
 import { z } from 'zod';
 
 const configSchema = z.object({
-  target: z.enum(['local'], { error: 'must be local: the cluster target comes with the cluster' }),
+  target: z.enum(['local', 'cluster'], { error: 'must be local or cluster' }),
   claims: z.coerce.number().int().min(1).max(100_000),
   function: z.string().min(1),
   replicas: z.coerce.number().int().min(1).max(500),
@@ -15,7 +15,8 @@ const configSchema = z.object({
 export type ClaimBenchConfig = z.output<typeof configSchema> & ReturnType<typeof machineConfig>;
 
 export const USAGE = `usage: npm run bench -- claim [options]
-  --target local     the single-machine composition
+  --target NAME      local (default), the single-machine composition; or cluster, a real node on this machine (root; see
+                     test:cluster), with node-hello only
   --claims N         claims one after the other, default 200
   --function NAME    a folder of examples/functions, default node-hello
   --replicas N       standby pods, default 20
@@ -45,5 +46,7 @@ export function readConfig(argv: string[], env: NodeJS.ProcessEnv): ClaimBenchCo
   const parsed = configSchema.safeParse(values);
   if (!parsed.success)
     throw new Error(parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'));
+  if (parsed.data.target === 'cluster' && parsed.data.function !== 'node-hello')
+    throw new Error('--function: the cluster target claims node-hello');
   return { ...parsed.data, ...machineConfig(env) };
 }

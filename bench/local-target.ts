@@ -5,27 +5,44 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { poolListSchema, type PoolSummary } from '@warmpool/protocol/claim-api.ts';
-import type { Runtime } from '@warmpool/protocol/fields.ts';
+import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
+import { claimFor } from '@warmpool/local/claim-client.ts';
+import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
+import type { PackedFunction } from '@warmpool/local/pack-functions.ts';
+import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { request } from 'undici';
 import { stringify } from 'yaml';
+import type { BenchTarget } from './target.ts';
 
 const LOCAL_MAIN = fileURLToPath(import.meta.resolve('@warmpool/local/main.ts'));
 const LIMIT_MS = 120_000;
 
+/** The function that is claimed, and what starts it without the platform. */
+export interface Subject {
+  fn: PackedFunction;
+  runtime: PresentRuntime;
+  env: Readonly<Record<string, string | undefined>>;
+}
+
 /** Local mode with one pool, as a process of its own: what is measured shares no event loop with what measures. */
-export class LocalTarget {
+export class LocalTarget implements BenchTarget {
   readonly url: string;
   readonly poolName = 'bench';
+  readonly namespace = 'default';
+  readonly headers = {};
   readonly #child: ChildProcess;
   readonly #folder: string;
+  readonly #subject: Subject;
 
-  private constructor(child: ChildProcess, folder: string, url: string) {
+  private constructor(child: ChildProcess, folder: string, url: string, subject: Subject) {
+    this.#subject = subject;
     this.#child = child;
     this.#folder = folder;
     this.url = url;
   }
 
-  static async start(tmpDir: string, runtime: Runtime, replicas: number): Promise<LocalTarget> {
+  static async start(tmpDir: string, subject: Subject, replicas: number): Promise<LocalTarget> {
+    const { runtime } = subject.fn.function;
     const folder = await mkdtemp(path.join(tmpDir, 'warmpool-bench-'));
     const pool = {
       apiVersion: 'warmpool.dev/v1alpha1',
@@ -43,7 +60,7 @@ export class LocalTarget {
     const child = spawn(process.execPath, [LOCAL_MAIN, '--no-demo', '--port', '0', '--pools', folder], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
-    return new LocalTarget(child, folder, await announcedUrl(child));
+    return new LocalTarget(child, folder, await announcedUrl(child), subject);
   }
 
   async pool(): Promise<PoolSummary> {
@@ -53,7 +70,6 @@ export class LocalTarget {
     return pool;
   }
 
-  /** One exchange with the claim API that does nothing, after a pause as long as between claims. */
   async roundTripMs(): Promise<number> {
     await sleep(10);
     const startedMs = performance.now();
@@ -62,7 +78,6 @@ export class LocalTarget {
     return performance.now() - startedMs;
   }
 
-  /** Until as many standby pods are there as the pool wants: a claim then meets a quiet machine. */
   async filled(): Promise<void> {
     const untilMs = performance.now() + LIMIT_MS;
     for (;;) {
@@ -72,6 +87,15 @@ export class LocalTarget {
         throw new Error(`the pool has ${readyReplicas} of ${replicas} standby pods after ${LIMIT_MS / 1000} s`);
       await sleep(10);
     }
+  }
+
+  claimRequest(claimId: string): ClaimRequestInput {
+    return claimFor(this.#subject.fn, claimId);
+  }
+
+  coldStart(): Promise<{ firstResponseMs: number; importMs: number }> {
+    const { fn, runtime, env } = this.#subject;
+    return coldStart(fn, runtime, env);
   }
 
   async stop(): Promise<void> {

@@ -20,8 +20,11 @@ export class ClaimRefused extends Error {
 /** The claim API as a platform would call it: over HTTP, on kept-alive connections. */
 export class ClaimClient {
   readonly #pool: Pool;
+  readonly #headers: Record<string, string>;
 
-  constructor(url: string, connections = 64) {
+  /** `headers` go with every request, such as `authorization`. */
+  constructor(url: string, connections = 64, headers: Record<string, string> = {}) {
+    this.#headers = headers;
     this.#pool = new Pool(url, { connections, headersTimeout: 0, bodyTimeout: 0 });
   }
 
@@ -32,12 +35,14 @@ export class ClaimClient {
   /** The answer as it came; {@link read} makes a claim of it. */
   send(namespace: string, pool: string, request: ClaimRequestInput): Promise<JsonAnswer> {
     const path = `/v1/pools/${namespace}/${pool}/claims`;
-    return exchange(this.#pool, { method: 'POST', path, body: request, timeoutMs: TIMEOUT_MS });
+    return exchange(this.#pool, { method: 'POST', path, body: request, headers: this.#headers, timeoutMs: TIMEOUT_MS });
   }
 
   async release(namespace: string, claimId: string): Promise<Claim> {
     const path = `/v1/claims/${namespace}/${claimId}`;
-    return this.read(await exchange(this.#pool, { method: 'DELETE', path, timeoutMs: TIMEOUT_MS }));
+    return this.read(
+      await exchange(this.#pool, { method: 'DELETE', path, headers: this.#headers, timeoutMs: TIMEOUT_MS }),
+    );
   }
 
   read({ statusCode, text }: JsonAnswer): Claim {

@@ -2,11 +2,9 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { findOrBuild } from '../apiserver/binaries.ts';
-import { CLUSTER_BINARIES, type ClusterBinary, startCluster } from './cluster.ts';
-import { buildImages, buildPauseImage, PRODUCT_IMAGES } from './images/build-images.ts';
+import { bringUpCluster } from './bring-up.ts';
+import type { ClusterBinary } from './cluster.ts';
 import type { NodeNetwork } from './node/node-network.ts';
-import { PAUSE_IMAGE } from './node-flags.ts';
-import { missingForCluster } from './prerequisites.ts';
 
 declare module 'vitest' {
   interface ProvidedContext {
@@ -40,14 +38,9 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     project.provide('cluster', { kubectl: tools.paths.kubectl, kubeconfig: env['KUBECONFIG'], own: undefined });
     return undefined;
   }
-  const missing = await missingForCluster(env);
-  if (missing.length > 0) return skip(missing.join(', '));
-  const tools = await findOrBuild([...CLUSTER_BINARIES, 'kubectl', 'pause'], env);
-  if ('missing' in tools) return skip(tools.missing);
-  const { kubectl, pause, ...binaries } = tools.paths;
-  const pauseArchive = await buildPauseImage(PAUSE_IMAGE, pause, env);
-  const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
-  const cluster = await startCluster(binaries, archives);
+  const found = await bringUpCluster(env);
+  if ('missing' in found) return skip(found.missing);
+  const { cluster, kubectl, binaries, pauseArchive } = found;
   const { folder, network } = cluster.node;
   const own = { nodeFolder: folder, network, binaries, pauseArchive };
   project.provide('cluster', { kubectl, kubeconfig: cluster.kubeconfig, own });

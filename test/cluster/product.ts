@@ -34,12 +34,12 @@ export interface ClaimAnswer {
 
 /** A platform: a service account that may claim in the pool's namespace. */
 export class Platform {
-  readonly #url: string;
-  readonly #token: string;
+  readonly url: string;
+  readonly headers: Record<string, string>;
 
   private constructor(url: string, token: string) {
-    this.#url = url;
-    this.#token = token;
+    this.url = url;
+    this.headers = { authorization: `Bearer ${token}` };
   }
 
   static async create(kubectl: Kubectl, name: string): Promise<Platform> {
@@ -75,9 +75,9 @@ export class Platform {
   }
 
   async #send(method: 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
-    const { statusCode, body } = await request(`${this.#url}${path}`, {
+    const { statusCode, body } = await request(`${this.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${this.#token}`, 'content-type': 'application/json' },
+      headers: { ...this.headers, 'content-type': 'application/json' },
       body: sent === undefined ? null : JSON.stringify(sent),
       headersTimeout: 60_000,
     });

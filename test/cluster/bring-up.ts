@@ -1,0 +1,24 @@
+import { findOrBuild } from '../apiserver/binaries.ts';
+import { CLUSTER_BINARIES, type Cluster, type ClusterBinary, startCluster } from './cluster.ts';
+import { buildImages, buildPauseImage, PRODUCT_IMAGES } from './images/build-images.ts';
+import { PAUSE_IMAGE } from './node-flags.ts';
+import { missingForCluster } from './prerequisites.ts';
+
+export interface OwnCluster {
+  cluster: Cluster;
+  kubectl: string;
+  binaries: Record<ClusterBinary, string>;
+  pauseArchive: string;
+}
+
+/** A cluster of one real node on this machine, with the product's images on it; or what is missing for one. */
+export async function bringUpCluster(env: NodeJS.ProcessEnv): Promise<OwnCluster | { missing: string }> {
+  const missing = await missingForCluster(env);
+  if (missing.length > 0) return { missing: missing.join(', ') };
+  const tools = await findOrBuild([...CLUSTER_BINARIES, 'kubectl', 'pause'], env);
+  if ('missing' in tools) return { missing: tools.missing };
+  const { kubectl, pause, ...binaries } = tools.paths;
+  const pauseArchive = await buildPauseImage(PAUSE_IMAGE, pause, env);
+  const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
+  return { cluster: await startCluster(binaries, archives), kubectl, binaries, pauseArchive };
+}
