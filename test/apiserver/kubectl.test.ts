@@ -37,7 +37,7 @@ describe.skipIf(access === undefined || binary === undefined)('kubectl', () => {
 
   test('get wp shows runtime, wanted, ready and claimed', async () => {
     const [header = '', row = ''] = (await kubectl.run('get', 'wp', '-n', namespace)).split('\n');
-    expect(header).toMatch(/NAME .*RUNTIME.*READY.*CLAIMED/);
+    expect(header).toMatch(/NAME .*RUNTIME.*DESIRED.*STANDBY.*CLAIMED/);
     expect(row).toMatch(/nodejs .*3 .*1 .*7/);
   });
 
