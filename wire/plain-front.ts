@@ -38,7 +38,7 @@ export interface PlainFrontOptions {
 /**
  * The short way through an HTTP server for the few exchanges that must be fast: complete JSON requests with a `Content-Length` on
  * kept-alive HTTP/1.1 connections, for paths that `takes` names. They are read and answered without node:http's request and response
- * objects, which costs a fifth of the time when the processor's caches are cold, as they are when a claim arrives at an idle platform.
+ * objects, which touch far more code. That counts when the processor's caches are cold, as they are when a claim arrives at an idle platform.
  * A connection with anything else on it is handed to the server before a byte of that request is used, and stays there.
  */
 export class PlainFront {
