@@ -5,7 +5,6 @@ import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
 import { claimFor } from '@warmpool/local/claim-client.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import type { PackedFunction } from '@warmpool/local/pack-functions.ts';
-import { request } from 'undici';
 import { AdminApi } from '../test/apiserver/admin-api.ts';
 import { bringUpCluster, type OwnCluster } from '../test/cluster/bring-up.ts';
 import { CodeServer } from '../test/cluster/code-server.ts';
@@ -20,6 +19,7 @@ const FILE = 'index.js';
 export class ClusterTarget implements BenchTarget {
   readonly poolName = 'bench';
   readonly namespace = POOL_NAMESPACE;
+  readonly emptyPath = `/v1/claims/${POOL_NAMESPACE}/nobody`;
   readonly url: string;
   readonly headers: Record<string, string>;
   readonly #own: OwnCluster;
@@ -81,14 +81,6 @@ export class ClusterTarget implements BenchTarget {
       await sleep(25);
     }
     throw new Error(`the pool does not have ${this.#replicas} standby pods after ${LIMIT_MS / 1000} s`);
-  }
-
-  async roundTripMs(): Promise<number> {
-    await sleep(10);
-    const startedMs = performance.now();
-    const { body } = await request(`${this.url}/v1/claims/${this.namespace}/nobody`, { headers: this.headers });
-    await body.dump();
-    return performance.now() - startedMs;
   }
 
   /** A plain pod of the same image with the same function: from its creation to Ready and the end of its first answer. */

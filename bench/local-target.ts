@@ -4,8 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { poolListSchema, type PoolSummary } from '@warmpool/protocol/claim-api.ts';
-import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
+import { poolListSchema, type ClaimRequestInput, type PoolSummary } from '@warmpool/protocol/claim-api.ts';
 import { claimFor } from '@warmpool/local/claim-client.ts';
 import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
 import type { PackedFunction } from '@warmpool/local/pack-functions.ts';
@@ -30,6 +29,7 @@ export class LocalTarget implements BenchTarget {
   readonly poolName = 'bench';
   readonly namespace = 'default';
   readonly headers = {};
+  readonly emptyPath = '/healthz';
   readonly #child: ChildProcess;
   readonly #folder: string;
   readonly #subject: Subject;
@@ -68,14 +68,6 @@ export class LocalTarget implements BenchTarget {
     const pool = poolListSchema.parse(await body.json()).items.find(({ name }) => name === this.poolName);
     if (pool === undefined) throw new Error('the pool of the benchmark is gone');
     return pool;
-  }
-
-  async roundTripMs(): Promise<number> {
-    await sleep(10);
-    const startedMs = performance.now();
-    const { body } = await request(`${this.url}/healthz`);
-    await body.dump();
-    return performance.now() - startedMs;
   }
 
   async filled(): Promise<void> {

@@ -6,11 +6,11 @@ export interface BenchTarget {
   readonly headers: Record<string, string>;
   readonly namespace: string;
   readonly poolName: string;
+  /** A GET of the claim API that does next to nothing. */
+  readonly emptyPath: string;
   claimRequest(claimId: string): ClaimRequestInput;
   /** Until as many standby pods are there as the pool wants: a claim then meets a quiet machine. */
   filled(): Promise<void>;
-  /** One exchange with the claim API that does nothing, after a pause as long as between claims. */
-  roundTripMs(): Promise<number>;
   coldStart(): Promise<{ firstResponseMs: number; importMs: number }>;
   stop(): Promise<void>;
 }

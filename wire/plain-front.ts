@@ -14,6 +14,11 @@ export interface PlainRequest {
   signal: AbortSignal;
 }
 
+/** Whether the body says that it is JSON. */
+export function isJson({ headers }: Pick<PlainRequest, 'headers'>): boolean {
+  return /^application\/json\s*(;|$)/i.test(headers['content-type'] ?? '');
+}
+
 export interface PlainAnswer {
   statusCode: number;
   /** Sent as JSON. */

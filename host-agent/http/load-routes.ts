@@ -2,14 +2,12 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import type { HostLoadReply } from '@warmpool/protocol/host-agent-api.ts';
 import { hostLoadRequestSchema } from '@warmpool/protocol/host-agent-api.ts';
-import { PlainFront, type PlainAnswer, type PlainRequest } from '@warmpool/wire/plain-front.ts';
+import { isJson, PlainFront, type PlainAnswer, type PlainRequest } from '@warmpool/wire/plain-front.ts';
 import { hostError } from '../errors.ts';
 import type { LoadService } from '../load/load-service.ts';
-import { parse, refusal, type ServerOptions } from './server.ts';
+import { KEEP_ALIVE_MS, parse, refusal, REQUEST_TIMEOUT_MS, type ServerOptions } from './server.ts';
 
 const PATH = '/v1/load';
-const KEEP_ALIVE_MS = 600_000;
-const REQUEST_TIMEOUT_MS = 30_000;
 
 export interface LoadRoutesDeps {
   loads: LoadService;
@@ -46,9 +44,7 @@ export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, option
 
 async function answer(deps: LoadRoutesDeps, request: PlainRequest, bodyLimitBytes: number): Promise<PlainAnswer> {
   try {
-    if (!/^application\/json\s*(;|$)/i.test(request.headers['content-type'] ?? '')) {
-      throw hostError.unsupportedMediaType();
-    }
+    if (!isJson(request)) throw hostError.unsupportedMediaType();
     const body: unknown = JSON.parse(request.body.toString('utf8'));
     const reply = await deps.loads.load(parse(hostLoadRequestSchema, body), request.signal);
     return { statusCode: 200, body: reply };

@@ -6,6 +6,9 @@ import type { z } from 'zod';
 import { fieldProblems } from '@warmpool/protocol/errors.ts';
 import { HostAgentError, hostError, isHostError } from '../errors.ts';
 
+export const KEEP_ALIVE_MS = 600_000;
+export const REQUEST_TIMEOUT_MS = 30_000;
+
 export interface ServerOptions {
   bodyLimitBytes: number;
 }
@@ -24,8 +27,8 @@ export function createServer({ log, serverFactory }: ServerDeps, { bodyLimitByte
     // an event stream would otherwise keep the server from closing
     forceCloseConnections: true,
     return503OnClosing: false,
-    requestTimeout: 30_000,
-    keepAliveTimeout: 600_000,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_MS,
     ...(serverFactory === undefined ? {} : { serverFactory }),
   } satisfies FastifyServerOptions);
 

@@ -33,7 +33,7 @@ export class AgentClient {
       keepAliveTimeout: KEEP_ALIVE_MS,
       keepAliveMaxTimeout: KEEP_ALIVE_MS,
       keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
-      // every call has its own deadline by signal
+      // every call has its own deadline
       headersTimeout: 0,
       bodyTimeout: 0,
     });

@@ -6,7 +6,7 @@ import {
   type Claim,
 } from '@warmpool/protocol/claim-api.ts';
 import type { PlainAnswer, PlainRequest } from '@warmpool/wire/plain-front.ts';
-import { PlainFront } from '@warmpool/wire/plain-front.ts';
+import { isJson, PlainFront } from '@warmpool/wire/plain-front.ts';
 import type { FastifyBaseLogger } from 'fastify';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
@@ -78,7 +78,7 @@ export class ClaimExchanges {
     if (method === 'POST') {
       const [, namespace, pool] = CREATE.exec(path) ?? [];
       await this.#check(headers, ACCESS_RULES.create, namespace);
-      return this.create({ namespace, pool }, readJson(headers['content-type'], body), signal);
+      return this.create({ namespace, pool }, readJson({ headers, body }), signal);
     }
     const [, namespace, claimId] = ONE.exec(path) ?? [];
     await this.#check(headers, method === 'GET' ? ACCESS_RULES.get : ACCESS_RULES.release, namespace);
@@ -91,8 +91,8 @@ export class ClaimExchanges {
   }
 }
 
-function readJson(contentType: string | undefined, body: Buffer): unknown {
-  if (contentType === undefined || !/^application\/json\s*(;|$)/i.test(contentType))
+function readJson({ headers, body }: Pick<PlainRequest, 'headers' | 'body'>): unknown {
+  if (!isJson({ headers }))
     throw claimError('UnsupportedMediaType', 'the body must be sent as Content-Type: application/json');
   if (body.length === 0) throw claimError('InvalidJson', 'the body is empty; a JSON object is needed');
   return JSON.parse(body.toString('utf8'));

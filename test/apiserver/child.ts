@@ -1,6 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { open, readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 
 /** One process of the control plane: its output goes to a file, it is ended by its pid. */
@@ -43,14 +42,4 @@ export class Child {
     this.#process.kill('SIGKILL');
     await this.#exited;
   }
-}
-
-/** A port that was free a moment ago; nothing here reuses it in the meantime. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address === 'object' && address !== null) return address.port;
-  throw new Error('no free port on loopback');
 }

@@ -4,7 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
 import { makeCertificates } from './certificates.ts';
-import { Child, freePort } from './child.ts';
+import { freePort } from '../support/free-port.ts';
+import { Child } from './child.ts';
 
 export interface ControlPlaneAccess {
   url: string;

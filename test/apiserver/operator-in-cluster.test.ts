@@ -11,7 +11,7 @@ import type { HttpKubeClient } from '@warmpool/operator/kube/http-kube-client.ts
 import { aPool } from '../support/builders.ts';
 import { AdminApi } from './admin-api.ts';
 import { apiserverClient } from './apiserver-world.ts';
-import { freePort } from './child.ts';
+import { freePort } from '../support/free-port.ts';
 import { Kubectl, MANIFESTS } from './kubectl.ts';
 import { OperatorProcess } from './stand-in/operator-process.ts';
 import { until } from './stand-in/stand-in-world.ts';

@@ -3,8 +3,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -14,6 +12,7 @@ import { NodeUnderTest } from '@warmpool/host-agent/testing/node-under-test.ts';
 import { ObjectServer } from '@warmpool/host-agent/testing/object-server.ts';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { digestOf } from '@warmpool/host-agent/testing/unpacking.ts';
+import { freePort } from '../support/free-port.ts';
 
 const TEMPLATE = fileURLToPath(new URL('../../manifests/mirror/nginx.conf.template', import.meta.url));
 const MIB = 1024 * 1024;
@@ -66,15 +65,6 @@ async function stopNginx(): Promise<void> {
   const exited = once(nginx, 'exit');
   nginx.kill('SIGTERM');
   await exited;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await once(server.listen(0, '127.0.0.1'), 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 function put(key: string): { key: string; digest: string; format: string } {

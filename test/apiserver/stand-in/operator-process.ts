@@ -3,7 +3,7 @@ import { open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { request } from 'undici';
-import { freePort } from '../child.ts';
+import { freePort } from '../../support/free-port.ts';
 import type { ControlPlaneAccess } from '../control-plane.ts';
 
 export interface OperatorProcessOptions {
