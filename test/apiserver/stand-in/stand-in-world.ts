@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
-import { isStandbyLabelled, isTerminating } from '@warmpool/operator/core/pod-view.ts';
+import { isClaimed, isStandbyLabelled, isTerminating } from '@warmpool/operator/core/pod-view.ts';
 import { PODS, WARM_POOLS, type Pod, type WarmPool } from '@warmpool/operator/core/resources.ts';
 import type { KubeClient, Stored } from '@warmpool/operator/engine/kube-client.ts';
 import type { HttpKubeClient } from '@warmpool/operator/kube/http-kube-client.ts';
@@ -108,12 +108,14 @@ export class StandInWorld implements AsyncDisposable {
     return (await this.pods(pool)).filter((pod) => isStandbyLabelled(pod) && !isTerminating(pod));
   }
 
-  /** Until the pool says that this many pods are ready, and no more exist. */
+  /** Until the pool says that this many pods are ready and no more exist, and its status has seen every claim so far. */
   async untilFull(pool: string, count: number, limitMs = 60_000): Promise<void> {
     await until(`pool ${pool} to have ${count} ready pods`, limitMs, async () => {
       const { metadata, status } = await this.pool(pool);
-      const isCurrent = status?.observedGeneration === metadata.generation;
-      return isCurrent && status?.readyReplicas === count && status.replicas === count;
+      if (status?.observedGeneration !== metadata.generation) return false;
+      if (status.readyReplicas !== count || status.replicas !== count) return false;
+      const claimed = (await this.pods(pool)).filter((pod) => isClaimed(pod) && !isTerminating(pod));
+      return status.claimedReplicas === claimed.length;
     });
   }
 
