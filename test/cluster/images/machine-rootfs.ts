@@ -42,7 +42,8 @@ export async function addNode(folder: string, nodePath: string, npmFolder: strin
 export async function linkJava(folder: string): Promise<void> {
   const machines = await readdir(join(folder, 'usr/lib/jvm')).catch(() => []);
   const machine = machines.find((name) => /^java-\d+-openjdk-/.test(name));
-  if (machine === undefined) throw new Error('no Java among the files of its packages: install openjdk-17-jdk-headless');
+  if (machine === undefined)
+    throw new Error('no Java among the files of its packages: install openjdk-17-jdk-headless');
   const home = join('usr/lib/jvm', machine, 'bin');
   for (const program of ['java', 'javac', 'jar', 'jlink']) {
     if (existsSync(join(folder, home, program))) {
