@@ -1,6 +1,6 @@
 import { findOrBuild } from '../apiserver/binaries.ts';
 import { CLUSTER_BINARIES, type Cluster, type ClusterBinary, startCluster } from './cluster.ts';
-import { buildImages, buildPauseImage, PRODUCT_IMAGES } from './images/build-images.ts';
+import { buildImages, buildProgramImage, PRODUCT_IMAGES } from './images/build-images.ts';
 import { PAUSE_IMAGE } from './node-flags.ts';
 import { missingForCluster } from './prerequisites.ts';
 
@@ -18,7 +18,7 @@ export async function bringUpCluster(env: NodeJS.ProcessEnv): Promise<OwnCluster
   const tools = await findOrBuild([...CLUSTER_BINARIES, 'kubectl', 'pause'], env);
   if ('missing' in tools) return { missing: tools.missing };
   const { kubectl, pause, ...binaries } = tools.paths;
-  const pauseArchive = await buildPauseImage(PAUSE_IMAGE, pause, env);
+  const pauseArchive = await buildProgramImage(PAUSE_IMAGE, pause, env);
   const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
   return { cluster: await startCluster(binaries, archives), kubectl, binaries, pauseArchive };
 }

@@ -5,7 +5,6 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { AwsClient } from 'aws4fetch';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { FileStore } from '@warmpool/host-agent/blob/file-store.ts';
 import { FolderStore } from '@warmpool/host-agent/blob/folder-store.ts';
@@ -16,7 +15,7 @@ import { createSourceDispatcher } from '@warmpool/host-agent/blob/source-dispatc
 import { systemClock } from '@warmpool/host-agent/clock.ts';
 import { blobStoreContract } from '../contract/blob-store/suite.ts';
 import type { S3Server } from '../support/s3-server.ts';
-import { startS3Server } from '../support/s3-server.ts';
+import { s3Put, startS3Server } from '../support/s3-server.ts';
 
 const { signal } = new AbortController();
 const folder = mkdtempSync(join(tmpdir(), 'warmpool-blobs-'));
@@ -39,7 +38,7 @@ beforeAll(async () => {
     }
   });
   s3 = await startS3Server();
-  if (s3 !== undefined) await s3Request('PUT', 'code');
+  if (s3 !== undefined) await s3Put(s3, 'code');
 }, 360_000);
 
 afterAll(async () => {
@@ -60,14 +59,6 @@ function putFile(key: string, bytes: Buffer): Promise<string> {
   mkdirSync(dirname(join(folder, key)), { recursive: true });
   writeFileSync(join(folder, key), bytes);
   return Promise.resolve(key);
-}
-
-async function s3Request(method: string, path: string, body?: Buffer): Promise<void> {
-  if (s3 === undefined) return;
-  const client = new AwsClient({ ...s3.credentials, service: 's3', region: 'us-east-1' });
-  const url = `${s3.endpoint}/${path.split('/').map(encodeURIComponent).join('/')}`;
-  const answer = await client.fetch(url, { method, ...(body === undefined ? {} : { body: new Uint8Array(body) }) });
-  if (!answer.ok) throw new Error(`${method} ${path}: ${answer.status} ${await answer.text()}`);
 }
 
 function s3Store(options: Partial<{ secretAccessKey: string; bucket: string; endpoint: string }> = {}): S3Store {
@@ -100,7 +91,7 @@ blobStoreContract('an S3 bucket', () =>
     : {
         store: s3Store(),
         put: async (key, bytes) => {
-          await s3Request('PUT', `code/${key}`, bytes);
+          if (s3 !== undefined) await s3Put(s3, `code/${key}`, bytes);
           return key;
         },
         absent: (key) => key,

@@ -6,6 +6,7 @@ import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { AwsClient } from 'aws4fetch';
 import { freePort } from './free-port.ts';
 
 const VERSION = '1.8.0';
@@ -13,21 +14,36 @@ const MODULE = fileURLToPath(new URL('./tools/versitygw', import.meta.url));
 const START_LIMIT_MS = 15_000;
 const BUILD_LIMIT_MS = 300_000;
 
+export const S3_CREDENTIALS = { accessKeyId: 'test-access', secretAccessKey: 'test-secret' };
+
 export interface S3Server {
   endpoint: string;
-  credentials: { accessKeyId: string; secretAccessKey: string };
+  credentials: typeof S3_CREDENTIALS;
   close(): Promise<void>;
+}
+
+/** A bucket by its name, or an object by bucket and key; for filling a store. */
+export async function s3Put(
+  { endpoint, credentials }: Omit<S3Server, 'close'>,
+  path: string,
+  body?: Buffer,
+): Promise<void> {
+  const client = new AwsClient({ ...credentials, service: 's3', region: 'us-east-1' });
+  const url = `${endpoint}/${path.split('/').map(encodeURIComponent).join('/')}`;
+  const sent = body === undefined ? {} : { body: new Uint8Array(body) };
+  const answer = await client.fetch(url, { method: 'PUT', ...sent });
+  if (!answer.ok) throw new Error(`PUT ${path}: ${answer.status} ${await answer.text()}`);
 }
 
 /** A real S3-compatible server (versitygw on a folder) on loopback; undefined, and one line that says so, where Go is missing. */
 export async function startS3Server(): Promise<S3Server | undefined> {
-  const binary = findOrBuild();
+  const binary = findOrBuildS3Server();
   if (binary === undefined) {
     process.stdout.write('skipped: S3 tests: go not found\n');
     return undefined;
   }
   const folder = mkdtempSync(join(tmpdir(), 'warmpool-s3-'));
-  const credentials = { accessKeyId: 'test-access', secretAccessKey: 'test-secret' };
+  const credentials = S3_CREDENTIALS;
   const port = await freePort();
   const child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', folder], {
     stdio: 'ignore',
@@ -51,7 +67,7 @@ export async function startS3Server(): Promise<S3Server | undefined> {
 }
 
 /** Built once for each version, outside of the checkout; a second process that builds at the same time does no harm. */
-function findOrBuild(): string | undefined {
+export function findOrBuildS3Server(): string | undefined {
   const cache = join(process.env['XDG_CACHE_HOME'] ?? join(homedir(), '.cache'), 'warmpool', 'bin');
   const binary = join(cache, `versitygw-${VERSION}`);
   if (existsSync(binary)) return binary;

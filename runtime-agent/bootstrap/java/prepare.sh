@@ -8,8 +8,10 @@ prepare() {
   prepared=${WARMPOOL_JAVA_CACHE:-$here/prepared}/$key
   [ -e "$prepared/complete" ] && return
   mkdir -p "${prepared%/*}" 2>/dev/null || refuse "${prepared%/*} cannot be written; set WARMPOOL_JAVA_CACHE to a folder that can"
-  if ! [ -x "$java_home/bin/javac" ]; then
-    refuse "$java_home has no javac, which is needed once to compile the agent: install the JDK, or run prepare in the image's build"
+  # javac and jar; an image's build has them elsewhere, so that the image itself needs no JDK
+  tools=${WARMPOOL_JAVA_TOOLS:-$java_home/bin}
+  if ! [ -x "$tools/javac" ]; then
+    refuse "$tools has no javac, which is needed once to compile the agent: install the JDK, or run prepare in the image's build"
   fi
   # several processes may be started at once; the others wait for the first, and take over when it died
   waited=0
@@ -39,6 +41,8 @@ make_prepared() {
     'Add-Opens: java.base/java.lang java.base/java.io java.base/sun.nio.fs' >"$prepared/run/manifest"
   run_tool jar --create --file "$prepared/agent.jar" --manifest "$prepared/run/manifest" -C "$prepared/agent" .
   rm -rf "$prepared/agent"
+  # the archive is only used with a jar of the time that it has now
+  [ -z "${SOURCE_DATE_EPOCH:-}" ] || touch -d "@$SOURCE_DATE_EPOCH" "$prepared/agent.jar"
   # without the archive everything works, only slower
   cd "$prepared/run/cwd"
   "$java" $flags -XX:ArchiveClassesAtExit="$prepared/agent.jsa" -Xlog:disable -Xlog:all=off -jar "$prepared/agent.jar" archive 3<<SETTINGS ||
@@ -57,7 +61,7 @@ SETTINGS
 run_tool() {
   tool=$1
   shift
-  "$java_home/bin/$tool" -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC "$@" >&2 || refuse "$tool failed"
+  "$tools/$tool" -J-XX:TieredStopAtLevel=1 -J-XX:+UseSerialGC "$@" >&2 || refuse "$tool failed"
 }
 
 refuse() {

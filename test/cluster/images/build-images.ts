@@ -5,7 +5,7 @@ import { copyFile, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFil
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type BaseImage, CC_BASE, COMPILER_BASE, NODE_BASE, PYTHON_BASE } from './base-images.ts';
+import { type BaseImage, CC_BASE, COMPILER_BASE, JDK_BASE, JRE_BASE, NODE_BASE, PYTHON_BASE } from './base-images.ts';
 
 const REPOSITORY = join(import.meta.dirname, '../../..');
 const BUILD_LIMIT_MS = 300_000;
@@ -49,6 +49,12 @@ export const PRODUCT_IMAGES: ImageRecipe[] = [
     bases: { BASE: PYTHON_BASE },
     sources: ['.dockerignore', 'runtime-agent/bootstrap/python'],
   },
+  {
+    tag: 'warmpool.dev/runtime-java:17',
+    dockerfile: 'images/runtime-java.Dockerfile',
+    bases: { JDK: JDK_BASE, BASE: JRE_BASE },
+    sources: ['.dockerignore', 'runtime-agent/bootstrap/java'],
+  },
 ];
 
 /** Archives of the images, built from their Dockerfiles on bases of this machine's own files, or found in the user's cache folder. */
@@ -69,14 +75,30 @@ export async function buildImages(recipes: ImageRecipe[], env: NodeJS.ProcessEnv
   return archives;
 }
 
-/** The image that holds every pod's namespaces; `binary` needs nothing below it. */
-export async function buildPauseImage(tag: string, binary: string, env: NodeJS.ProcessEnv): Promise<string> {
+/** An image of one program that needs nothing below it. */
+export async function buildProgramImage(tag: string, binary: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const version = digestOf([await readFile(binary)]);
+  return cached(tag, version, env, (builder, archive) => builder.buildProgram(tag, binary, archive));
+}
+
+/** An image of what other images are based on. */
+export async function buildBaseImage(base: BaseImage, env: NodeJS.ProcessEnv): Promise<string> {
+  const version = digestOf([await base.version()]);
+  return cached(base.tag, version, env, (builder, archive) => builder.buildBase(base, archive));
+}
+
+async function cached(
+  tag: string,
+  version: string,
+  env: NodeJS.ProcessEnv,
+  build: (builder: ImageBuilder, archive: string) => Promise<void>,
+): Promise<string> {
   const cache = imageCache(env);
   await mkdir(cache, { recursive: true });
-  const archive = join(cache, `${fileName(tag)}-${digestOf([await readFile(binary)])}.tar`);
+  const archive = join(cache, `${fileName(tag)}-${version}.tar`);
   if (existsSync(archive)) return archive;
   await using builder = await ImageBuilder.open(env);
-  await builder.buildProgram(tag, binary, archive);
+  await build(builder, archive);
   return archive;
 }
 
@@ -115,6 +137,11 @@ class ImageBuilder implements AsyncDisposable {
     await this.#save(tag, archive);
   }
 
+  async buildBase(base: BaseImage, archive: string): Promise<void> {
+    await this.#makeBase(base);
+    await this.#save(base.tag, archive);
+  }
+
   async #makeBase(base: BaseImage): Promise<void> {
     if (this.#made.has(base.tag)) return;
     const context = await mkdtemp(join(this.#folder, 'context-'));
@@ -129,7 +156,8 @@ class ImageBuilder implements AsyncDisposable {
 
   async #bud(tag: string, args: string[]): Promise<void> {
     const how = ['--isolation=chroot', '--network=host', '--pull-never', `--timestamp=${SOURCE_DATE_EPOCH}`];
-    await this.#buildah('bud', ...how, `--tag=${tag}`, ...args);
+    const epoch = `--build-arg=SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH}`;
+    await this.#buildah('bud', ...how, epoch, `--tag=${tag}`, ...args);
   }
 
   async #save(tag: string, archive: string): Promise<void> {

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmod, copyFile, cp, lstat, mkdir, realpath, symlink, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { chmod, copyFile, cp, lstat, mkdir, readdir, realpath, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -35,6 +36,20 @@ export async function addNode(folder: string, nodePath: string, npmFolder: strin
   await copyFile(nodePath, join(folder, 'usr/local/bin/node'));
   await cp(npmFolder, join(folder, 'usr/local/lib/node_modules/npm'), { recursive: true });
   await symlink('../lib/node_modules/npm/bin/npm-cli.js', join(folder, 'usr/local/bin/npm'));
+}
+
+/** Java on the PATH, which a package's own script sees to when it is installed. */
+export async function linkJava(folder: string): Promise<void> {
+  const machines = await readdir(join(folder, 'usr/lib/jvm')).catch(() => []);
+  const machine = machines.find((name) => /^java-\d+-openjdk-/.test(name));
+  if (machine === undefined)
+    throw new Error('no Java among the files of its packages: install openjdk-17-jdk-headless');
+  const home = join('usr/lib/jvm', machine, 'bin');
+  for (const program of ['java', 'javac', 'jar', 'jlink']) {
+    if (existsSync(join(folder, home, program))) {
+      await symlink(join('/', home, program), join(folder, 'usr/bin', program));
+    }
+  }
 }
 
 /** The folder of the npm that is on the PATH. */

@@ -10,7 +10,7 @@ from typing import Callable
 
 from ..event_loop import READABLE, WRITABLE, EventLoop
 from ..frames import READ_BYTES, Frame, FrameDecoder, encode_for_child
-from .exit_cause import ExitCause, OutOfMemoryCounter, describe_exit
+from .exit_cause import ContainerMemory, ExitCause, describe_exit
 
 
 class ChildProcess:
@@ -25,7 +25,7 @@ class ChildProcess:
         self._decoder = FrameDecoder(json.loads)
         self._output = bytearray()
         self._is_waiting = False
-        self._out_of_memory = OutOfMemoryCounter()
+        self._memory = ContainerMemory()
         channel.setblocking(False)
         loop.watch(channel.fileno(), READABLE, self._on_ready)
 
@@ -78,7 +78,7 @@ class ChildProcess:
         # What it said before it died counts.
         self._read()
         self._close_channel()
-        self.exit_cause = describe_exit(status, self._out_of_memory.has_grown())
+        self.exit_cause = describe_exit(status, self._memory.overrun())
         self.on_exit(self.exit_cause)
 
     def _on_ready(self, events: int) -> None:

@@ -7,7 +7,13 @@ import re
 import signal
 from typing import NamedTuple
 
-_MEMORY_EVENTS = "/sys/fs/cgroup/memory.events"
+_CGROUPS = "/sys/fs/cgroup"
+# of cgroup v2 and of v1: how often the kernel ended a process here, and how much memory there is
+_OOM_COUNTS = ("memory.events", "memory/memory.oom_control")
+_LIMITS = ("memory.max", "memory/memory.limit_in_bytes")
+_MIB = 1024 * 1024
+# v1 has a number where v2 says "max"
+_NO_LIMIT = 1 << 60
 
 
 class ExitCause(NamedTuple):
@@ -17,27 +23,40 @@ class ExitCause(NamedTuple):
     message: str
 
 
-class OutOfMemoryCounter:
-    """The kernel's count of processes that it killed in this container for want of memory."""
+class ContainerMemory:
+    """What the kernel says about the container's memory."""
 
-    def __init__(self, path: str = _MEMORY_EVENTS):
-        self._path = path
-        self._before = self._read()
+    def __init__(self, folder: str = _CGROUPS):
+        self._folder = folder
+        self._kills_before = self._kills()
 
-    def has_grown(self) -> bool:
-        now = self._read()
-        return now is not None and self._before is not None and now > self._before
-
-    def _read(self) -> int | None:
-        try:
-            with open(self._path, encoding="ascii") as file:
-                match = re.search(r"^oom_kill (\d+)$", file.read(), re.MULTILINE)
-        except OSError:
+    def overrun(self) -> str | None:
+        """In words, when the kernel has ended a process for want of memory since this was made."""
+        kills = self._kills()
+        if kills is None or self._kills_before is None or kills <= self._kills_before:
             return None
+        limit = self._limit()
+        return "the container ran out of memory" + (f", its limit is {limit // _MIB} MiB" if limit else "")
+
+    def _kills(self) -> int | None:
+        match = re.search(r"^oom_kill (\d+)$", self._read(_OOM_COUNTS), re.MULTILINE)
         return int(match[1]) if match else None
 
+    def _limit(self) -> int | None:
+        text = self._read(_LIMITS).strip()
+        return int(text) if text.isdecimal() and int(text) < _NO_LIMIT else None
 
-def describe_exit(wait_status: int, has_run_out_of_memory: bool) -> ExitCause:
+    def _read(self, names: tuple[str, ...]) -> str:
+        for name in names:
+            try:
+                with open(os.path.join(self._folder, name), encoding="ascii") as file:
+                    return file.read()
+            except OSError:
+                pass
+        return ""
+
+
+def describe_exit(wait_status: int, overrun: str | None) -> ExitCause:
     if os.WIFEXITED(wait_status):
         return ExitCause("Exited", f"exited with code {os.WEXITSTATUS(wait_status)}")
     number = os.WTERMSIG(wait_status)
@@ -45,8 +64,8 @@ def describe_exit(wait_status: int, has_run_out_of_memory: bool) -> ExitCause:
         name = signal.Signals(number).name
     except ValueError:
         name = f"signal {number}"
-    if number == signal.SIGKILL and has_run_out_of_memory:
-        return ExitCause("Crashed", "was killed by the kernel: the container ran out of memory (SIGKILL)")
+    if number == signal.SIGKILL and overrun is not None:
+        return ExitCause("Crashed", f"was killed by the kernel: {overrun} (SIGKILL)")
     if number == signal.SIGKILL:
         return ExitCause("Crashed", "was killed from outside with SIGKILL; a common cause is that memory ran out")
     return ExitCause("Crashed", f"was ended by {name}")
