@@ -108,12 +108,15 @@ export class StandInWorld implements AsyncDisposable {
     return (await this.pods(pool)).filter((pod) => isStandbyLabelled(pod) && !isTerminating(pod));
   }
 
-  /** Until the pool says that this many pods are ready, and no more exist. */
+  /** Until the pool says that this many pods are ready and no more exist, and it is so: what it says may be of a moment ago. */
   async untilFull(pool: string, count: number, limitMs = 60_000): Promise<void> {
     await until(`pool ${pool} to have ${count} ready pods`, limitMs, async () => {
       const { metadata, status } = await this.pool(pool);
       const isCurrent = status?.observedGeneration === metadata.generation;
-      return isCurrent && status?.readyReplicas === count && status.replicas === count;
+      if (!isCurrent || status?.readyReplicas !== count || status.replicas !== count) return false;
+      const pods = await this.standbyPods(pool);
+      const booted = new Set<string>(this.processes.reports().map(({ podUid }) => podUid));
+      return pods.length === count && pods.every(({ metadata }) => booted.has(metadata.uid));
     });
   }
 
