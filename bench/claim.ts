@@ -12,7 +12,7 @@ import type { ClaimBenchConfig } from './config.ts';
 import { distribution, machine, round, type Distribution } from './figures.ts';
 import { ClusterTarget } from './cluster-target.ts';
 import { LocalTarget } from './local-target.ts';
-import type { BenchTarget } from './target.ts';
+import type { BenchTarget, ColdStart } from './target.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../examples/functions', import.meta.url));
 /** Not counted: the first claims compile the platform's own code. */
@@ -23,7 +23,7 @@ export interface ClaimBenchResult {
   target: 'local' | 'cluster';
   function: string;
   claims: number;
-  /** From sending the claim to its answer, over HTTP on a kept-alive connection; the pool full before each. */
+  /** From sending the claim to its answer, over HTTP on a kept-alive connection; the pool full and the machine quiet before each. */
   claimToReadyMs: Distribution;
   /** From sending the claim to the end of the instance's first answer. */
   claimToFirstResponseMs: Distribution;
@@ -40,12 +40,27 @@ export interface ClaimBenchResult {
   whileRefillingMs: Distribution;
   burst: { size: number; p50: number; p95: number; max: number };
   phasesP50Ms: Record<string, number>;
+  /** With the target cluster only. */
+  pods?: PodFigures;
   /** A GET of the claim API that does next to nothing, in the same run: what one exchange between two processes costs on this machine. */
   roundTripMs: Distribution;
   failures: number;
   /** Pods that were handed out twice. */
   duplicates: number;
   machine: ReturnType<typeof machine>;
+}
+
+export interface PodFigures {
+  /** A plain pod of the same image, from its creation to Ready. */
+  coldReadyMs: Distribution;
+  /** coldReadyMs.p50 over claimToReadyMs.p50. */
+  readyRatioP50: number;
+  /** From sending a claim until the pod that replaces the claimed one can be claimed. */
+  refillMs: Distribution;
+  /** A plain pod of the same image, from its creation until its container runs; in turns with the refills. */
+  plainPodMs: Distribution;
+  /** refillMs.p50 over plainPodMs.p50. */
+  refillRatio: number;
 }
 
 interface Sample {
@@ -65,16 +80,21 @@ export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchR
   const client = new ClaimClient(target.url, config.burst, target.headers);
   const run = new ClaimRun(target, client, fn);
   try {
-    for (let i = 0; i < WARM_UP_CLAIMS; i++) await run.claimOnFullPool();
+    for (let i = 0; i < WARM_UP_CLAIMS; i++) await run.claimNow();
     run.reset();
-    const samples = await repeat(config.claims, () => run.claimOnFullPool());
+    const samples = await repeat(config.claims, () => run.claimOnQuietPool());
     const busy = await repeat(Math.min(config.claims, 100), () => run.claimNow());
     const bursts: number[] = [];
     for (let i = 0; i < config.rounds; i++) bursts.push(...(await run.burst(config.burst)));
     await target.filled();
     const roundTrips = await repeat(ROUND_TRIPS, () => roundTrip(target));
-    const colds = await repeat(config.colds, () => target.coldStart());
-    return summarise(config, { samples, busy, bursts, colds, roundTrips }, run);
+    const refills: number[] = [];
+    const colds = await repeat(config.colds, async () => {
+      if (config.target === 'cluster') refills.push(await run.refill());
+      await target.quiet();
+      return target.coldStart();
+    });
+    return summarise(config, { samples, busy, bursts, colds, refills, roundTrips }, run);
   } finally {
     await client.close();
     await target.stop();
@@ -120,9 +140,20 @@ class ClaimRun {
     this.failures = 0;
   }
 
-  async claimOnFullPool(): Promise<Sample | undefined> {
-    await this.#target.filled();
+  async claimOnQuietPool(): Promise<Sample | undefined> {
+    await this.#target.quiet();
     return this.claimNow();
+  }
+
+  /** From a claim on a full pool until the pool is full again. */
+  async refill(): Promise<number> {
+    await this.#target.quiet();
+    const startedMs = performance.now();
+    const { claimId } = this.#read(await this.#send());
+    await this.#target.filled();
+    const refillMs = performance.now() - startedMs;
+    await this.#client.release(this.#target.namespace, claimId);
+    return refillMs;
   }
 
   /** One claim, one request to what it gave, and its release. */
@@ -147,7 +178,7 @@ class ClaimRun {
 
   /** All at once on a full pool; the time of each. */
   async burst(size: number): Promise<number[]> {
-    await this.#target.filled();
+    await this.#target.quiet();
     const claims = await Promise.all(
       Array.from({ length: size }, async () => {
         const startedMs = performance.now();
@@ -185,7 +216,8 @@ interface Measured {
   samples: Sample[];
   busy: Sample[];
   bursts: number[];
-  colds: { firstResponseMs: number; importMs: number }[];
+  colds: ColdStart[];
+  refills: number[];
   roundTrips: number[];
 }
 
@@ -199,11 +231,12 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
   const coldP50 = distribution(colds.map((cold) => cold.firstResponseMs - cold.importMs)).p50;
   const phases = Object.keys(samples[0]?.claim.timings ?? {}) as (keyof NonNullable<Claim['timings']>)[];
   const { p50, p95, max } = distribution(bursts);
+  const claimToReadyMs = distribution(samples.map((sample) => sample.readyMs));
   return {
     target: config.target,
     function: config.function,
     claims: config.claims,
-    claimToReadyMs: distribution(samples.map((sample) => sample.readyMs)),
+    claimToReadyMs,
     claimToFirstResponseMs,
     coldStartMs,
     ratioP50: round(coldStartMs.p50 / claimToFirstResponseMs.p50),
@@ -213,10 +246,25 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
     phasesP50Ms: Object.fromEntries(
       phases.map((phase) => [phase, distribution(samples.map(({ claim }) => claim.timings?.[phase] ?? 0)).p50]),
     ),
+    ...(measured.refills.length > 0 && { pods: podFigures(claimToReadyMs.p50, measured) }),
     roundTripMs: distribution(measured.roundTrips),
     failures: run.failures,
     duplicates: run.duplicates,
     machine: machine(),
+  };
+}
+
+function podFigures(claimToReadyP50Ms: number, { colds, refills }: Measured): PodFigures {
+  const pods = colds.flatMap(({ pod }) => pod ?? []);
+  const coldReadyMs = distribution(pods.map(({ readyMs }) => readyMs));
+  const plainPodMs = distribution(pods.map(({ runningMs }) => runningMs));
+  const refillMs = distribution(refills);
+  return {
+    coldReadyMs,
+    readyRatioP50: round(coldReadyMs.p50 / claimToReadyP50Ms),
+    refillMs,
+    plainPodMs,
+    refillRatio: round(refillMs.p50 / plainPodMs.p50),
   };
 }
 

@@ -10,10 +10,27 @@ import { bringUpCluster, type OwnCluster } from '../test/cluster/bring-up.ts';
 import { CodeServer } from '../test/cluster/code-server.ts';
 import { Kubectl } from '../test/cluster/kubectl.ts';
 import { createPool, installProduct, Platform, POOL_NAMESPACE } from '../test/cluster/product.ts';
-import type { BenchTarget } from './target.ts';
+import { poolNamed } from './pool-summary.ts';
+import type { BenchTarget, ColdStart } from './target.ts';
 
 const LIMIT_MS = 120_000;
 const FILE = 'index.js';
+/** For what follows the last change of a pod: kubelet and controllers look at it once more. */
+const SETTLE_MS = 300;
+
+/** Claims need rights in their own namespace only; the list of pools is of all of them. */
+const POOL_READER = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRoleBinding',
+  metadata: { name: 'bench-pool-reader' },
+  roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'warmpool-claimer' },
+  subjects: [{ kind: 'ServiceAccount', name: 'bench', namespace: POOL_NAMESPACE }],
+};
+
+interface PodObject {
+  metadata: { deletionTimestamp?: string };
+  status: { phase?: string; podIP?: string; conditions?: { type: string; status: string }[] };
+}
 
 /** The product as it is installed from its manifests, on a real node on this machine. */
 export class ClusterTarget implements BenchTarget {
@@ -59,6 +76,7 @@ export class ClusterTarget implements BenchTarget {
       await installProduct(kubectl);
       await createPool(kubectl, 'bench', replicas);
       const platform = await Platform.create(kubectl, 'bench');
+      await kubectl.apply(POOL_READER);
       const codeServer = await CodeServer.listen(own.cluster.node.network.hostIp);
       return new ClusterTarget({ own, platform, codeServer, fn, source }, replicas);
     } catch (error) {
@@ -71,32 +89,46 @@ export class ClusterTarget implements BenchTarget {
     return { ...claimFor(this.#fn, claimId), code: this.#codeServer.add(FILE, this.#source) };
   }
 
+  /** As the claim API says it: the status of the pool follows a moment later. */
   async filled(): Promise<void> {
-    const pool = `/apis/warmpool.dev/v1alpha1/namespaces/${this.namespace}/warmpools/${this.poolName}`;
-    const untilMs = performance.now() + LIMIT_MS;
-    while (performance.now() < untilMs) {
-      const { body } = await this.#admin.send('GET', pool);
-      const { status } = body as { status?: { readyReplicas?: number } };
-      if ((status?.readyReplicas ?? 0) >= this.#replicas) return;
-      await sleep(25);
-    }
-    throw new Error(`the pool does not have ${this.#replicas} standby pods after ${LIMIT_MS / 1000} s`);
+    await this.#until(`the pool does not have ${this.#replicas} standby pods`, 10, async () => {
+      const { readyReplicas } = await poolNamed(this.poolName, this.url, this.headers);
+      return readyReplicas >= this.#replicas;
+    });
   }
 
-  /** A plain pod of the same image with the same function: from its creation to Ready and the end of its first answer. */
-  async coldStart(): Promise<{ firstResponseMs: number; importMs: number }> {
+  async quiet(): Promise<void> {
+    await this.filled();
+    const pods = `/api/v1/namespaces/${this.namespace}/pods`;
+    await this.#until('pods are still being started or taken down', 200, async () => {
+      const { items } = (await this.#admin.send('GET', pods)).body as unknown as { items: PodObject[] };
+      return items.length === this.#replicas && items.every((pod) => isReady(pod) && !isTerminating(pod));
+    });
+    await sleep(SETTLE_MS);
+  }
+
+  /** A plain pod of the same image with the same function, from its creation. */
+  async coldStart(): Promise<ColdStart> {
     const name = `cold-${this.#nextCold++}`;
     const pods = `/api/v1/namespaces/${this.namespace}/pods`;
     const startedMs = performance.now();
     const created = await this.#admin.send('POST', pods, this.#coldPod(name));
     if (created.status !== 201) throw new Error(`the cold pod was refused: ${JSON.stringify(created.body)}`);
-    const address = await this.#untilReady(`${pods}/${name}`);
+    let runningMs: number | undefined;
+    let address = '';
+    await this.#until('a cold pod is not Ready', 10, async () => {
+      const pod = (await this.#admin.send('GET', `${pods}/${name}`)).body as unknown as PodObject;
+      if (pod.status.phase === 'Running') runningMs ??= performance.now() - startedMs;
+      address = pod.status.podIP ?? '';
+      return isReady(pod);
+    });
+    const readyMs = performance.now() - startedMs;
     const answer = await invokeOnce(`http://${address}:8080`, this.#fn.function.invoke);
     const firstResponseMs = performance.now() - startedMs;
     const problem = unexpected(answer, this.#fn.function.invoke.expect);
     if (problem !== undefined) throw new Error(problem);
     await this.#admin.send('DELETE', `${pods}/${name}?gracePeriodSeconds=0`);
-    return { firstResponseMs, importMs: 0 };
+    return { firstResponseMs, importMs: 0, pod: { runningMs: runningMs ?? readyMs, readyMs } };
   }
 
   async stop(): Promise<void> {
@@ -105,17 +137,13 @@ export class ClusterTarget implements BenchTarget {
     await this.#own.cluster.stop();
   }
 
-  async #untilReady(pod: string): Promise<string> {
+  async #until(problem: string, everyMs: number, isSo: () => Promise<boolean>): Promise<void> {
     const untilMs = performance.now() + LIMIT_MS;
     while (performance.now() < untilMs) {
-      const { status } = (await this.#admin.send('GET', pod)).body as {
-        status?: { podIP?: string; conditions?: { type: string; status: string }[] };
-      };
-      const isReady = status?.conditions?.some((each) => each.type === 'Ready' && each.status === 'True') ?? false;
-      if (isReady && status?.podIP !== undefined) return status.podIP;
-      await sleep(10);
+      if (await isSo()) return;
+      await sleep(everyMs);
     }
-    throw new Error(`a cold pod is not Ready after ${LIMIT_MS / 1000} s`);
+    throw new Error(`${problem} after ${LIMIT_MS / 1000} s`);
   }
 
   #coldPod(name: string): object {
@@ -144,4 +172,12 @@ require('http').createServer(async (request, response) => {
       },
     };
   }
+}
+
+function isReady({ status }: PodObject): boolean {
+  return status.conditions?.some((each) => each.type === 'Ready' && each.status === 'True') ?? false;
+}
+
+function isTerminating({ metadata }: PodObject): boolean {
+  return metadata.deletionTimestamp !== undefined;
 }

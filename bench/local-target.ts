@@ -4,13 +4,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { poolListSchema, type ClaimRequestInput, type PoolSummary } from '@warmpool/protocol/claim-api.ts';
+import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
 import { claimFor } from '@warmpool/local/claim-client.ts';
 import { coldStart } from '@warmpool/local/cold-start/cold-start.ts';
 import type { PackedFunction } from '@warmpool/local/pack-functions.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
-import { request } from 'undici';
 import { stringify } from 'yaml';
+import { poolNamed } from './pool-summary.ts';
 import type { BenchTarget } from './target.ts';
 
 const LOCAL_MAIN = fileURLToPath(import.meta.resolve('@warmpool/local/main.ts'));
@@ -63,22 +63,19 @@ export class LocalTarget implements BenchTarget {
     return new LocalTarget(child, folder, await announcedUrl(child), subject);
   }
 
-  async pool(): Promise<PoolSummary> {
-    const { body } = await request(`${this.url}/v1/pools`);
-    const pool = poolListSchema.parse(await body.json()).items.find(({ name }) => name === this.poolName);
-    if (pool === undefined) throw new Error('the pool of the benchmark is gone');
-    return pool;
-  }
-
   async filled(): Promise<void> {
     const untilMs = performance.now() + LIMIT_MS;
     for (;;) {
-      const { readyReplicas, replicas } = await this.pool();
+      const { readyReplicas, replicas } = await poolNamed(this.poolName, this.url);
       if (readyReplicas >= replicas) return;
       if (performance.now() > untilMs)
         throw new Error(`the pool has ${readyReplicas} of ${replicas} standby pods after ${LIMIT_MS / 1000} s`);
       await sleep(10);
     }
+  }
+
+  quiet(): Promise<void> {
+    return this.filled();
   }
 
   claimRequest(claimId: string): ClaimRequestInput {

@@ -6,7 +6,7 @@ import { benchDelivery, deliveryTable } from './delivery/main.ts';
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
     `${name.padEnd(26)}${['p50', 'p95', 'p99', 'max'].map((key) => (values[key] === undefined ? '' : values[key].toFixed(2)).padStart(10)).join('')}`;
-  const { machine } = result;
+  const { machine, pods } = result;
   return [
     `${result.claims} claims of ${result.function}, ${result.target}; ms          `,
     `${''.padEnd(26)}${['p50', 'p95', 'p99', 'max'].map((name) => name.padStart(10)).join('')}`,
@@ -15,7 +15,17 @@ function table(result: ClaimBenchResult): string {
     row('while the pool refills', { ...result.whileRefillingMs }),
     row(`burst of ${result.burst.size}`, { ...result.burst }),
     row('cold start to response', { ...result.coldStartMs }),
+    ...(pods === undefined
+      ? []
+      : [
+          row('plain pod to Ready', { ...pods.coldReadyMs }),
+          row('plain pod to running', { ...pods.plainPodMs }),
+          row('claim to refilled', { ...pods.refillMs }),
+        ]),
     row('an empty round trip', { ...result.roundTripMs }),
+    ...(pods === undefined
+      ? []
+      : [`plain pod over claim, to ready: ${pods.readyRatioP50}; refill over plain pod: ${pods.refillRatio}`]),
     `cold over claim: ${result.ratioP50}; without the user's import: ${result.platformPartMs.ratio} (${result.platformPartMs.coldP50} over ${result.platformPartMs.claimP50} ms)`,
     `phases at p50: ${Object.entries(result.phasesP50Ms)
       .map(([phase, ms]) => `${phase.slice(0, -2)} ${ms}`)

@@ -9,8 +9,17 @@ export interface BenchTarget {
   /** A GET of the claim API that does next to nothing. */
   readonly emptyPath: string;
   claimRequest(claimId: string): ClaimRequestInput;
-  /** Until as many standby pods are there as the pool wants: a claim then meets a quiet machine. */
+  /** Until a claim can have as many standby pods as the pool wants. */
   filled(): Promise<void>;
-  coldStart(): Promise<{ firstResponseMs: number; importMs: number }>;
+  /** The same, and until nothing is being started or taken down any more: a claim then meets a quiet machine. */
+  quiet(): Promise<void>;
+  coldStart(): Promise<ColdStart>;
   stop(): Promise<void>;
+}
+
+export interface ColdStart {
+  firstResponseMs: number;
+  importMs: number;
+  /** Where the function starts as a pod: until its container runs, and until it is Ready. */
+  pod?: { runningMs: number; readyMs: number };
 }

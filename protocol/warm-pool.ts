@@ -100,7 +100,9 @@ export const warmPoolSpecSchema = z.object({
         .min(1)
         .max(3600)
         .default(60)
-        .describe('A pod that is not standby this long after its creation is replaced.'),
+        .describe(
+          'A pod that is not standby this long after its creation is replaced. One that was made with others gets this time again for every ten of them, ten times at most.',
+        ),
     })
     .prefault({}),
   claims: z

@@ -23,6 +23,7 @@ import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts'
 import type { Inventory } from '../claims/inventory.ts';
 import type { Retirement } from '../claims/retirement.ts';
 import { BootFailures } from './boot-failures.ts';
+import { StatusPace } from './status-pace.ts';
 
 export interface WarmPoolControllerDeps {
   clock: Clock;
@@ -46,11 +47,13 @@ const UNKNOWN_WRITE_MS = 15_000;
 export class WarmPoolController {
   readonly #deps: WarmPoolControllerDeps;
   readonly #failures: BootFailures;
+  readonly #statusPace: StatusPace;
   readonly #createStalls = new Map<string, Stall>();
 
   constructor(deps: WarmPoolControllerDeps) {
     this.#deps = deps;
     this.#failures = new BootFailures();
+    this.#statusPace = new StatusPace(deps.clock);
   }
 
   async reconcile(key: string, signal: AbortSignal): Promise<number | undefined> {
@@ -77,9 +80,9 @@ export class WarmPoolController {
     if (firstFailure !== undefined) this.#failures.failed(key, firstFailure.message, clock.now());
     await this.#remove(pool, key, pods, plan.remove);
     const createError = signal.aborted ? undefined : await this.#create(pool, key, plan.create);
-    await this.#tell(pool, key, members, pods);
+    const tellMs = await this.#tell(pool, key, members, pods);
     if (createError !== undefined) throw createError as Error;
-    return requeueAfterMs(plan, expectations.expiresInMs(pool.metadata.uid));
+    return soonest(plan.requeueAfterMs, expectations.expiresInMs(pool.metadata.uid), tellMs);
   }
 
   #members(pool: Stored<WarmPool>, pods: StoredPod[]): Member[] {
@@ -194,7 +197,8 @@ export class WarmPoolController {
     }
   }
 
-  async #tell(pool: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<void> {
+  /** When there will be something to tell, if that has to wait. */
+  async #tell(pool: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<number | undefined> {
     const stall = this.#stall(key, members);
     if (stall !== undefined && stall !== this.#createStalls.get(key)) this.#record(pool, stall, 'Boot');
     const status = poolStatus({
@@ -204,7 +208,12 @@ export class WarmPoolController {
       trouble: stall,
       nowUnixMs: this.#deps.clock.now(),
     });
-    if (status === pool.status) return;
+    if (status === pool.status) {
+      this.#statusPace.settled(key);
+      return undefined;
+    }
+    const holdMs = this.#statusPace.holdMs(key, pool.status, status);
+    if (holdMs !== undefined) return holdMs;
     await this.#deps.kube.patchStatus<WarmPool>(
       WARM_POOLS,
       pool.metadata.namespace ?? '',
@@ -212,6 +221,7 @@ export class WarmPoolController {
       { status },
       { timeoutMs: WRITE_TIMEOUT_MS },
     );
+    return undefined;
   }
 
   /** What stands in the way most: no pods at all, pods that wait for something, pods that die. */
@@ -230,11 +240,12 @@ export class WarmPoolController {
 
   #forget(key: string): void {
     this.#failures.forget(key);
+    this.#statusPace.settled(key);
     this.#createStalls.delete(key);
   }
 }
 
-function requeueAfterMs(plan: PoolPlan, expectationsMs: number | undefined): number | undefined {
-  const times = [plan.requeueAfterMs, expectationsMs].filter((time) => time !== undefined);
-  return times.length === 0 ? undefined : Math.max(1, Math.min(...times));
+function soonest(...times: (number | undefined)[]): number | undefined {
+  const known = times.filter((time) => time !== undefined);
+  return known.length === 0 ? undefined : Math.max(1, Math.min(...known));
 }

@@ -55,6 +55,19 @@ describe('planPool', () => {
     expect(result.requeueAfterMs).toBe(10_000);
   });
 
+  it('gives pods that were made with many others more time, so that a large pool fills on a small node; but not for ever', () => {
+    const booting = (count: number, ageMs: number): Member[] =>
+      Array.from({ length: count }, (_, i) => aMember(`b${i}`, { isReady: false, createdAtUnixMs: NOW - ageMs }));
+    expect(plan(100, booting(100, 599_000))).toMatchObject({ remove: [], requeueAfterMs: 1_000 });
+    expect(plan(100, booting(100, 600_000)).remove.length).toBe(100);
+    expect(plan(1_000, booting(1_000, 600_000)).remove.length).toBe(1_000);
+    // the last of a hundred: they stood in the same queue as those that are through
+    const through = Array.from({ length: 95 }, (_, i) => aMember(`r${i}`, { createdAtUnixMs: NOW - 120_000 }));
+    expect(plan(100, [...booting(5, 120_000), ...through]).remove).toEqual([]);
+    // made long after the others: nobody is in front of it
+    expect(plan(96, [...booting(1, 60_000), ...through]).remove.length).toBe(1);
+  });
+
   it('waits out the pause after failed boots', () => {
     const result = plan(1, [], { createNotBeforeUnixMs: NOW + 700 });
     expect(result).toMatchObject({ create: 0, requeueAfterMs: 700 });

@@ -41,6 +41,9 @@ export type RemoveReason = 'Dead' | 'Stuck' | 'ScaleDown' | 'Outdated';
 
 /** One pass never creates more than this: a mistake then is a small one, and the next pass follows at once. */
 const CREATE_BURST = 250;
+/** `readySeconds` is for this many pods made at about the same time; for those behind them it is as many times as long, up to a bound. */
+const BOOTS_AT_ONCE = 10;
+const MOST_CROWDED = 10;
 /** The end of a reservation that changed nothing is told by no event. */
 const RESERVED_CHECK_MS = 1_000;
 
@@ -57,21 +60,24 @@ export function planPool(input: PoolPlanInput): PoolPlan {
 
   for (const member of input.members) {
     const ageMs = nowUnixMs - member.createdAtUnixMs;
+    const isBooting = !member.isReady && !waitsForNode(member);
+    // looked at only when it matters
+    const limitMs =
+      isBooting && ageMs >= bootLimitMs ? bootLimitMs * crowding(member, input.members, bootLimitMs) : bootLimitMs;
     if (member.isReserved) {
       keep.push(member);
       nextCheckMs = Math.min(nextCheckMs ?? Infinity, RESERVED_CHECK_MS);
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
-    } else if (!member.isReady && ageMs >= bootLimitMs && !waitsForNode(member)) {
+    } else if (isBooting && ageMs >= limitMs) {
       remove.push({
         uid: member.uid,
         reason: 'Stuck',
-        message: `not standby ${spec.standby.readySeconds} s after its creation${member.stall ? `: ${member.stall.message}` : ''}`,
+        message: `not standby ${limitMs / 1000} s after its creation${member.stall ? `: ${member.stall.message}` : ''}`,
       });
     } else {
       keep.push(member);
-      if (!member.isReady && !waitsForNode(member))
-        nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
+      if (isBooting) nextCheckMs = Math.min(nextCheckMs ?? Infinity, limitMs - ageMs);
     }
   }
   const failedBoots = remove.length;
@@ -92,6 +98,18 @@ export function planPool(input: PoolPlanInput): PoolPlan {
     remove.push(...outdated(keep, spec));
   }
   return plan;
+}
+
+/**
+ * How many times as long as another this pod may boot. A node starts pods a few at a time: to replace those that wait for their turn
+ * would only send them to the end of the queue, and a large pool would not fill.
+ */
+function crowding(pod: Member, members: Member[], bootLimitMs: number): number {
+  const { createdAtUnixMs } = pod;
+  let inFront = 0;
+  for (const other of members)
+    if (other.createdAtUnixMs <= createdAtUnixMs && other.createdAtUnixMs > createdAtUnixMs - bootLimitMs) inFront++;
+  return Math.min(MOST_CROWDED, Math.ceil(inFront / BOOTS_AT_ONCE));
 }
 
 /** It does not boot slowly, it does not boot at all: a new one in its place would wait as long, and lose its place. */

@@ -22,6 +22,7 @@ interface Entry<T> {
 
 /** After a renewal that got no answer, the next one is tried this much later. */
 const RENEW_AGAIN_MS = 1_000;
+const RENEW_PAUSE_MS = 100;
 
 /**
  * Verdicts of the apiserver, kept for a short time. Whoever asks for one that is known has it at once: a grant is reviewed again
@@ -59,8 +60,8 @@ export class ReviewCache<T> {
     if (nowMs >= entry.untilMs) return undefined;
     if (nowMs >= entry.renewAtMs) {
       entry.renewAtMs = nowMs + RENEW_AGAIN_MS;
-      // without an answer the old verdict ends in its own time
-      this.#ask(key, renew).catch(() => undefined);
+      // not now: the apiserver is to do first what this call is let in for. Without an answer the old verdict ends in its own time
+      this.#clock.after(RENEW_PAUSE_MS, () => void this.#ask(key, renew).catch(() => undefined));
     }
     return entry;
   }

@@ -20,6 +20,8 @@ export const CLUSTER_BINARIES = [
   'kubelet',
 ] as const;
 
+const CONTROL_PLANE = ['etcd', 'kube-apiserver', 'kube-controller-manager', 'kube-scheduler'];
+
 export type ClusterBinary = (typeof CLUSTER_BINARIES)[number];
 
 export interface Cluster extends ControlPlaneAccess {
@@ -43,7 +45,8 @@ export async function startCluster(binaries: Record<ClusterBinary, string>, imag
   };
   const start = async (name: ClusterBinary | 'containerd', flags: string[]): Promise<NodeProgram> => {
     const path = name === 'containerd' ? name : binaries[name];
-    const program = await NodeProgram.start(node, name, [path, ...flags]);
+    const slice = CONTROL_PLANE.includes(name) ? 'control-plane' : 'system';
+    const program = await NodeProgram.start(node, name, [path, ...flags], slice);
     programs.set(name, program);
     return program;
   };

@@ -78,6 +78,9 @@ export async function kubeletFlags(node: TestNode, credentials: Credentials): Pr
     tlsCertFile: credentials.kubelet.certPath,
     tlsPrivateKeyFile: credentials.kubelet.keyPath,
     maxPods: 250,
+    // nobody answers there; without one the kubelet sends an event about each pod whenever it looks at it, such as at a claim
+    clusterDNS: [node.network.dnsServiceIp],
+    clusterDomain: 'cluster.local',
     serializeImagePulls: false,
     imageMinimumGCAge: '240h',
     evictionHard: { 'memory.available': '100Mi', 'nodefs.available': '1%', 'imagefs.available': '1%' },

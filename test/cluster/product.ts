@@ -101,9 +101,13 @@ export async function createPool(kubectl: Kubectl, name: string, replicas: numbe
   await untilFull(kubectl, name, replicas);
 }
 
+/** Until the pool says so and has as many pods: what it says may be of a moment ago. */
 export async function untilFull(kubectl: Kubectl, name: string, replicas: number): Promise<void> {
   await until(`${replicas} standby pods in ${name}`, POOL_LIMIT_MS, async () => {
     const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(POOL_NAMESPACE, 'warmpools', name);
-    return pool.status?.readyReplicas === replicas;
+    if (pool.status?.readyReplicas !== replicas) return false;
+    const labels = `warmpool.dev/pool=${name},warmpool.dev/state=standby`;
+    const names = await kubectl.run(['get', 'pods', '-n', POOL_NAMESPACE, '-l', labels, '-o', 'name']);
+    return names.split('\n').filter((line) => line !== '').length === replicas;
   });
 }

@@ -61,7 +61,7 @@ export async function startEngine(imageArchives: string[]): Promise<{ engine: En
   };
   await using dispatcher = closing(new Agent({ connect: { socketPath: socket } }));
   try {
-    dockerd = await NodeProgram.start(node, 'dockerd', ['dockerd', ...flags]);
+    dockerd = await NodeProgram.start(node, 'dockerd', ['dockerd', ...flags], 'system');
     await dockerd.until(async () => {
       const answer = await request('http://docker/_ping', { dispatcher: dispatcher.agent, headersTimeout: 2_000 });
       return (await answer.body.text()) === 'OK';

@@ -108,14 +108,17 @@ export class StandInWorld implements AsyncDisposable {
     return (await this.pods(pool)).filter((pod) => isStandbyLabelled(pod) && !isTerminating(pod));
   }
 
-  /** Until the pool says that this many pods are ready and no more exist, and its status has seen every claim so far. */
+  /** Until the pool says that this many pods are ready and no more exist, and it is so: what it says may be of a moment ago. */
   async untilFull(pool: string, count: number, limitMs = 60_000): Promise<void> {
     await until(`pool ${pool} to have ${count} ready pods`, limitMs, async () => {
       const { metadata, status } = await this.pool(pool);
-      if (status?.observedGeneration !== metadata.generation) return false;
+      if (status === undefined || status.observedGeneration !== metadata.generation) return false;
       if (status.readyReplicas !== count || status.replicas !== count) return false;
-      const claimed = (await this.pods(pool)).filter((pod) => isClaimed(pod) && !isTerminating(pod));
-      return status.claimedReplicas === claimed.length;
+      const pods = (await this.pods(pool)).filter((pod) => !isTerminating(pod));
+      if (status.claimedReplicas !== pods.filter((pod) => isClaimed(pod)).length) return false;
+      const standby = pods.filter((pod) => isStandbyLabelled(pod));
+      const booted = new Set<string>(this.processes.reports().map(({ podUid }) => podUid));
+      return standby.length === count && standby.every(({ metadata }) => booted.has(metadata.uid));
     });
   }
 

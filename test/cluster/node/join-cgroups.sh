@@ -1,6 +1,11 @@
 #!/bin/sh
-# usage: join-cgroups.sh <run folder> <command...>: becomes the command, as a member of the node's cgroups
+# usage: join-cgroups.sh <run folder> <slice> <command...>: becomes the command, as a member of the node's cgroups; for processor time,
+# of this slice of them
 run=$1
-shift
-while read -r group; do echo $$ >"$group/cgroup.procs"; done <"$run/cgroups"
+slice=$2
+shift 2
+while read -r group; do
+  if [ -e "$group/$slice/cpu.shares" ]; then group=$group/$slice; fi
+  echo $$ >"$group/cgroup.procs"
+done <"$run/cgroups"
 exec "$@"

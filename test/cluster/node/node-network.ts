@@ -12,6 +12,7 @@ export interface NodeNetwork {
   serviceCidr: string;
   /** Of the `kubernetes` service. */
   apiServiceIp: string;
+  dnsServiceIp: string;
 }
 
 /** Takes the first range that nobody uses: several nodes may run at once. */
@@ -43,6 +44,7 @@ function networkOf(slot: number): NodeNetwork {
     podCidr: `${base}.0.0/20`,
     serviceCidr: `${base}.96.0/24`,
     apiServiceIp: `${base}.96.1`,
+    dnsServiceIp: `${base}.96.10`,
   };
 }
 

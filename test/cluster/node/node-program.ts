@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { onlyChild, type TestNode } from './test-node.ts';
+import { onlyChild, type Slice, type TestNode } from './test-node.ts';
 
 const RESTART_DELAY_MS = 500;
 const LOG_TAIL_BYTES = 4000;
@@ -13,20 +13,22 @@ export class NodeProgram {
   readonly name: string;
   readonly #node: TestNode;
   readonly #command: string[];
+  readonly #slice: Slice;
   readonly #logPath: string;
   #process: ChildProcess | undefined;
   #restarts = 0;
   #isStopping = false;
 
-  private constructor(node: TestNode, name: string, command: string[]) {
+  private constructor(node: TestNode, name: string, command: string[], slice: Slice) {
     this.name = name;
     this.#node = node;
     this.#command = command;
+    this.#slice = slice;
     this.#logPath = join(node.folder, `${name}.log`);
   }
 
-  static async start(node: TestNode, name: string, command: string[]): Promise<NodeProgram> {
-    const program = new NodeProgram(node, name, command);
+  static async start(node: TestNode, name: string, command: string[], slice: Slice): Promise<NodeProgram> {
+    const program = new NodeProgram(node, name, command, slice);
     await program.#spawn();
     return program;
   }
@@ -60,7 +62,7 @@ export class NodeProgram {
   }
 
   async #spawn(): Promise<void> {
-    const [program, ...args] = this.#node.inside(this.#command);
+    const [program, ...args] = this.#node.inside(this.#command, this.#slice);
     const log = await open(this.#logPath, 'a');
     const child = spawn(program, args, { stdio: ['ignore', log.fd, log.fd], cwd: '/' });
     await log.close();

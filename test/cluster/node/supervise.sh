@@ -16,9 +16,18 @@ awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5 }' /proc/self/mounti
     if [ -e "$group/$file" ]; then cat "$hierarchy/$file" >"$group/$file"; fi
   done
   echo "$group" >>"$run/cgroups"
+  # Processor time as real nodes share it out: pods twice as much as the node's own programs, and a control plane that is elsewhere.
+  # In one group with them, every thread of a program weighs as much as all pods together. k8s.io is where containerd puts pods.
+  if [ -e "$group/cpu.shares" ]; then
+    for slice in control-plane:2048 k8s.io:2048 system:1024; do
+      mkdir "$group/${slice%:*}"
+      echo "${slice#*:}" >"$group/${slice%:*}/cpu.shares"
+    done
+  fi
 done
 
 exec 3<&0
-"$here/join-cgroups.sh" "$run" \
+# in no slice: the group it is in becomes the root that programs and pods see
+"$here/join-cgroups.sh" "$run" . \
   unshare --mount --net --pid --cgroup --fork --kill-child --mount-proc "$here/hold.sh" "$run"
 "$here/remove.sh" "$run"

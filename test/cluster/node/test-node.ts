@@ -14,6 +14,9 @@ const START_LIMIT_MS = 20_000;
 const STOP_LIMIT_MS = 120_000;
 const run = promisify(execFile);
 
+/** Of the node's processor time; see node/supervise.sh. */
+export type Slice = 'system' | 'control-plane';
+
 /**
  * A machine within this machine for one Kubernetes node: own processes, mounts, network and cgroups, own /run, /var/lib and /var/log. It
  * ends when `stop` is called and also when the process that started it dies, and takes everything in it along.
@@ -22,7 +25,7 @@ export interface TestNode {
   /** Everything it wrote; removed with it. */
   folder: string;
   network: NodeNetwork;
-  inside(command: string[]): [program: string, ...args: string[]];
+  inside(command: string[], slice?: Slice): [program: string, ...args: string[]];
   stop(): Promise<void>;
 }
 
@@ -40,7 +43,7 @@ export async function startTestNode(): Promise<TestNode> {
     const holder = await onlyChild(await onlyChild(supervisor.pid ?? 0));
     await writeFile(join(folder, 'holder'), `${holder} ${await startTime(holder)}\n`);
     const network = await connectNode(holder);
-    return { folder, network, inside: (command) => insideNode(folder, command), stop };
+    return { folder, network, inside: (command, slice) => insideNode(folder, command, slice), stop };
   } catch (error) {
     await stop();
     throw error;
@@ -48,8 +51,12 @@ export async function startTestNode(): Promise<TestNode> {
 }
 
 /** What to execute in order to run a command in the node that has this folder. */
-export function insideNode(folder: string, command: string[]): [program: string, ...args: string[]] {
-  return [join(SCRIPTS, 'enter.sh'), folder, ...command];
+export function insideNode(
+  folder: string,
+  command: string[],
+  slice: Slice = 'system',
+): [program: string, ...args: string[]] {
+  return [join(SCRIPTS, 'enter.sh'), folder, slice, ...command];
 }
 
 async function untilReady(supervisor: ChildProcess): Promise<void> {
