@@ -13,6 +13,7 @@ function aMember(uid: string, change: Partial<Member> = {}): Member {
     isUpdated: true,
     trouble: undefined,
     createdAtUnixMs: NOW - 5_000,
+    awaitedSinceUnixMs: NOW - 5_000,
     ...change,
   };
 }
@@ -48,8 +49,8 @@ describe('planPool', () => {
 
   it('replaces a pod that is not standby in time, and looks again just when the next one would be late', () => {
     const result = plan(2, [
-      aMember('late', { isReady: false, createdAtUnixMs: NOW - 60_000 }),
-      aMember('booting', { isReady: false, createdAtUnixMs: NOW - 50_000 }),
+      aMember('late', { isReady: false, awaitedSinceUnixMs: NOW - 60_000 }),
+      aMember('booting', { isReady: false, awaitedSinceUnixMs: NOW - 50_000 }),
     ]);
     expect(result.remove.map(({ uid, reason }) => [uid, reason])).toEqual([['late', 'Stuck']]);
     expect(result.requeueAfterMs).toBe(10_000);
@@ -95,6 +96,7 @@ describe('planPool', () => {
       isUpdated: fc.boolean(),
       trouble: fc.option(fc.constant('dead'), { nil: undefined }),
       createdAtUnixMs: fc.integer({ min: NOW - 100_000, max: NOW }),
+      awaitedSinceUnixMs: fc.integer({ min: NOW - 100_000, max: NOW }),
     });
     fc.assert(
       fc.property(

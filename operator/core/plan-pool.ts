@@ -15,6 +15,8 @@ export interface Member {
   /** Neither ready nor dead: what holds it up, when it is known. */
   stall?: Stall | undefined;
   createdAtUnixMs: number;
+  /** Since when it has had to become ready: its creation, or the moment when its node was not heard any more. */
+  awaitedSinceUnixMs: number;
 }
 
 export interface PoolPlanInput {
@@ -56,22 +58,22 @@ export function planPool(input: PoolPlanInput): PoolPlan {
   let nextCheckMs: number | undefined;
 
   for (const member of input.members) {
-    const ageMs = nowUnixMs - member.createdAtUnixMs;
+    const awaitedMs = nowUnixMs - member.awaitedSinceUnixMs;
     if (member.isReserved) {
       keep.push(member);
       nextCheckMs = Math.min(nextCheckMs ?? Infinity, RESERVED_CHECK_MS);
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
-    } else if (!member.isReady && ageMs >= bootLimitMs && !waitsForNode(member)) {
+    } else if (!member.isReady && awaitedMs >= bootLimitMs && !waitsForNode(member)) {
       remove.push({
         uid: member.uid,
         reason: 'Stuck',
-        message: `not standby ${spec.standby.readySeconds} s after its creation${member.stall ? `: ${member.stall.message}` : ''}`,
+        message: `not standby for ${spec.standby.readySeconds} s${member.stall ? `: ${member.stall.message}` : ''}`,
       });
     } else {
       keep.push(member);
       if (!member.isReady && !waitsForNode(member))
-        nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - ageMs);
+        nextCheckMs = Math.min(nextCheckMs ?? Infinity, bootLimitMs - awaitedMs);
     }
   }
   const failedBoots = remove.length;
