@@ -1,0 +1,102 @@
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { seededRandom } from '../../apiserver/seeded-random.ts';
+import { POOL_NAMESPACE } from '../product.ts';
+import { FaultWorld } from './fault-world.ts';
+import { runtimeOf, shimOf } from './node-state.ts';
+import { killProgram, killQuietly } from './programs.ts';
+
+const access = inject('cluster');
+const CLAIMS = 100;
+const CLIENTS = 4;
+const FAULTS = 12;
+const TEST_LIMIT_MS = 400_000;
+
+describe.skipIf(access?.own === undefined)('a hundred claims on a real node, while everything is killed', () => {
+  const seed = Number(process.env['SEED'] ?? Math.trunc(Math.random() * 2 ** 31));
+  const random = seededRandom(seed);
+  const pick = <T>(items: readonly T[]): T | undefined => items[Math.trunc(random() * items.length)];
+  let world: FaultWorld;
+
+  beforeAll(async () => {
+    world = await FaultWorld.start(access, 'faults-storm', 6);
+  });
+  afterAll(() => world?.stop());
+
+  const anyPod = async (): Promise<string> => {
+    const pods = await world.pods(random() < 0.5 ? 'standby' : 'claimed');
+    return pick(pods)?.metadata.uid ?? '';
+  };
+  const faults: Record<string, () => Promise<unknown>> = {
+    operator: () => killProgram(world.nodeFolder, 'operator'),
+    'host-agent': () => killProgram(world.nodeFolder, 'host-agent'),
+    kubelet: () => killProgram(world.nodeFolder, 'kubelet'),
+    apiserver: () => killProgram(world.nodeFolder, 'kube-apiserver'),
+    runtime: async () => {
+      const [runtime] = await runtimeOf(world.nodeFolder, await anyPod());
+      if (runtime !== undefined) killQuietly(runtime.pid);
+    },
+    shim: async () => killQuietly(await shimOf(world.nodeFolder, await anyPod())),
+    deletion: async () => {
+      const [pod] = await world.pods('standby');
+      await world.kubectl.run([
+        'delete',
+        'pod',
+        pod?.metadata.name ?? '',
+        '--namespace',
+        POOL_NAMESPACE,
+        '--wait=false',
+      ]);
+    },
+  };
+
+  test(
+    `each is answered, none shares a pod, nothing is left over (SEED=${seed})`,
+    { timeout: TEST_LIMIT_MS },
+    async () => {
+      process.stdout.write(`storm: SEED=${seed}\n`);
+      const { claimant } = world;
+      let next = 0;
+      const client = async (): Promise<void> => {
+        for (let turn = next++; turn < CLAIMS; turn = next++) {
+          const claimId = `storm-${turn}`;
+          const { answer } = await claimant.send(world.pool, claimId);
+          if (answer?.claim === undefined) continue;
+          // whoever answers there is this claim's; nobody may, since its pod may have been killed
+          const said = await claimant.invoke(answer.claim).catch(() => claimId);
+          expect(said).toBe(claimId);
+          await claimant.release(claimId);
+        }
+      };
+      const storm = async (): Promise<string[]> => {
+        const done: string[] = [];
+        // each kind once, then any, spread over the claims
+        const kinds = shuffled(Object.keys(faults), random);
+        while (kinds.length < FAULTS) kinds.push(pick(Object.keys(faults)) ?? '');
+        for (const [index, kind] of kinds.entries()) {
+          while (next < (index * CLAIMS) / (FAULTS + 1)) await new Promise((resolve) => setTimeout(resolve, 50));
+          // what it would hurt may be away already
+          const failure = await faults[kind]?.().then(
+            () => undefined,
+            () => ' (nothing there)',
+          );
+          done.push(`${kind}${failure ?? ''} at ${next}`);
+        }
+        return done;
+      };
+      const [happened] = await Promise.all([storm(), ...Array.from({ length: CLIENTS }, client)]);
+      process.stdout.write(`storm: ${happened.join(', ')}\n`);
+      const statuses = claimant.outcomes.map(({ answer }) => answer?.status);
+      expect(statuses).toHaveLength(CLAIMS);
+      // 410: the instance was killed before its answer arrived
+      expect(statuses.filter((status) => status !== 201 && status !== 410)).toEqual([]);
+      await world.settled();
+    },
+  );
+});
+
+function shuffled<T>(items: T[], random: () => number): T[] {
+  return items
+    .map((item) => ({ item, order: random() }))
+    .sort((a, b) => a.order - b.order)
+    .map(({ item }) => item);
+}
