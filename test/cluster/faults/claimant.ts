@@ -7,7 +7,7 @@ import type { Platform } from '../product.ts';
 /** Refusals that ask to be tried again; everything else is an answer. */
 const TRY_AGAIN = new Set([429, 502, 503, 504]);
 /** A claim that nobody answers for this long is a claim that was not answered. */
-const ANSWER_LIMIT_MS = 90_000;
+const ANSWER_LIMIT_MS = 120_000;
 const CALL_LIMIT_MS = 40_000;
 const PAUSE_MS = 250;
 
@@ -88,6 +88,8 @@ export class Claimant {
       const path = `/v1/claims/${this.#platform.namespace}/${claimId}`;
       const answer = await this.call('DELETE', path).catch(() => undefined);
       if (answer !== undefined && !TRY_AGAIN.has(answer.status)) {
+        // 404, 410: its instance was lost, and that was told or is forgotten by now
+        if (![200, 404, 410].includes(answer.status)) throw new Error(`release ${claimId}: ${JSON.stringify(answer)}`);
         this.held.delete(claimId);
         return;
       }
@@ -121,7 +123,7 @@ export class Claimant {
   ): Promise<NonNullable<Outcome['answer']>> {
     const { statusCode, body } = await request(`${url}${path}`, {
       method,
-      headers: { ...this.#platform.headers, 'content-type': 'application/json' },
+      headers: { ...this.#platform.headers, ...(sent !== undefined && { 'content-type': 'application/json' }) },
       body: sent === undefined ? null : JSON.stringify(sent),
       reset: true,
       signal: AbortSignal.timeout(CALL_LIMIT_MS),

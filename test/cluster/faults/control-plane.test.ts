@@ -12,11 +12,9 @@ describe.skipIf(access?.own === undefined)('the control plane of a real node,', 
   let world: FaultWorld;
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-control-plane', 4);
+    world = await FaultWorld.start(access, 'faults-control-plane');
   });
   afterAll(() => world?.stop());
-
-  const uids = async (): Promise<string[]> => (await world.pods('standby')).map(({ metadata }) => metadata.uid);
 
   test('kubelet killed: claims go on, and the next one finds every pod as it was', async () => {
     const kept = await world.claim('kept-by-kubelet');
@@ -34,7 +32,6 @@ describe.skipIf(access?.own === undefined)('the control plane of a real node,', 
 
   test('apiserver away for 30 s: instances serve on, claims are refused in words or answered, and nobody has to help', async () => {
     const kept = await world.claim('kept-by-apiserver');
-    const before = await uids();
     const inFlight: Promise<unknown>[] = [];
     {
       await using _away = await takeAway(world.nodeFolder, 'kube-apiserver');
@@ -51,7 +48,6 @@ describe.skipIf(access?.own === undefined)('the control plane of a real node,', 
     const codes = new Set(outcomes.flatMap(({ refusals }) => refusals.map(({ code }) => code)));
     process.stdout.write(`while the apiserver was away: ${[...codes].join(', ')}\n`);
     expect([...codes].filter((code) => !CLEAR.has(code))).toEqual([]);
-    expect(before.length).toBe(world.replicas);
     await world.claimant.releaseAll();
     await world.settled();
   });

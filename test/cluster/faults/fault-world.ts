@@ -7,6 +7,7 @@ import { Claimant } from './claimant.ts';
 import { expectInvariants, type PodObject } from './invariants.ts';
 
 const LIMIT_MS = 120_000;
+const REPLICAS = { nodejs: 4, python: 1 };
 
 /** Says whose instance it is. */
 const FUNCTIONS = {
@@ -37,18 +38,19 @@ export class FaultWorld {
     this.codeServer = parts.codeServer;
   }
 
-  /** `name` is that of the pool and of the platform. */
+  /** `name` is that of the platform. The pool is made once and stays, whoever comes first. */
   static async start(
     access: ClusterAccess | undefined,
     name: string,
-    replicas: number,
     runtime: NonNullable<PoolOptions['runtime']> = { name: 'nodejs', version: '24' },
   ): Promise<FaultWorld> {
     if (access?.own === undefined) throw new Error('faults are for the cluster that these tests have brought up');
     const { nodeFolder, network } = access.own;
     const kubectl = new Kubectl(access);
     await installProduct(kubectl);
-    await createPool(kubectl, name, replicas, { runtime });
+    const pool = `faults-${runtime.name}`;
+    const replicas = REPLICAS[runtime.name];
+    await createPool(kubectl, pool, replicas, { runtime });
     const platform = await Platform.create(kubectl, name);
     const codeServer = await CodeServer.listen(network.hostIp);
     const { fileName, source } = FUNCTIONS[runtime.name];
@@ -60,12 +62,11 @@ export class FaultWorld {
       handler: 'index.handler',
       env: { CLAIM: claimId },
     }));
-    return new FaultWorld({ pool: name, replicas, nodeFolder, kubectl, claimant, codeServer });
+    return new FaultWorld({ pool, replicas, nodeFolder, kubectl, claimant, codeServer });
   }
 
   async stop(): Promise<void> {
     await this.claimant.releaseAll();
-    await this.kubectl.run(['delete', 'warmpools', this.pool, '--namespace', POOL_NAMESPACE]);
     await this.codeServer[Symbol.asyncDispose]();
   }
 

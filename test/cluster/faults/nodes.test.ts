@@ -17,7 +17,7 @@ describe.skipIf(access?.own === undefined)('a node that is emptied or lost', () 
   let world: FaultWorld;
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-nodes', 3);
+    world = await FaultWorld.start(access, 'faults-nodes');
   });
   afterAll(async () => {
     if (world === undefined) return;

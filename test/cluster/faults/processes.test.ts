@@ -11,7 +11,7 @@ describe.skipIf(access?.own === undefined)('kill -9 of the interpreter alone, be
   let world: FaultWorld;
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-interpreter', 1, { name: 'python', version: '3.11' });
+    world = await FaultWorld.start(access, 'faults-interpreter', { name: 'python', version: '3.11' });
   });
   afterAll(() => world?.stop());
 
@@ -36,7 +36,7 @@ describe.skipIf(access?.own === undefined)('kill -9 in a pod, on a real node,', 
   let world: FaultWorld;
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-processes', 3);
+    world = await FaultWorld.start(access, 'faults-processes');
   });
   afterAll(() => world?.stop());
 
