@@ -12,7 +12,7 @@ describe.skipIf(access?.own === undefined)('an upgrade during claims, on a real 
   let world: FaultWorld;
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-rollouts', 4);
+    world = await FaultWorld.start(access, 'faults-rollouts');
   });
   afterAll(() => world?.stop());
 
@@ -65,7 +65,7 @@ describe.skipIf(access?.own === undefined)('a full disk under the host-agent’s
   };
 
   beforeAll(async () => {
-    world = await FaultWorld.start(access, 'faults-disk', 2);
+    world = await FaultWorld.start(access, 'faults-disk');
     await inNode('mount', '-t', 'tmpfs', '-o', `size=${DISK_BYTES}`, 'small-disk', DISK);
     await restartHostAgent();
   });
@@ -80,7 +80,7 @@ describe.skipIf(access?.own === undefined)('a full disk under the host-agent’s
     const kept = await world.claim('kept-by-disk');
     const code = world.codeServer.add(
       'index.mjs',
-      `${'/'.repeat(DISK_BYTES)}\nexport const handler = () => ({ claim: 'large' });`,
+      `${'/'.repeat(DISK_BYTES)}\nexport const handler = () => ({ claim: process.env.CLAIM });`,
     );
     const refused = await world.claimant.sendOnce(world.pool, 'too-large', { code, deadlineMs: 10_000 });
     expect(refused).toMatchObject({ status: 507, error: { code: 'CacheFull' } });
