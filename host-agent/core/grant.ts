@@ -37,7 +37,9 @@ export class GrantGate {
     if (!isSigned) {
       throw hostError.badGrant('has a wrong signature: operator and host-agent must have the same grant key');
     }
-    if (grant.expiresAtUnixMs <= nowUnixMs) throw hostError.badGrant('has expired');
+    if (grant.expiresAtUnixMs <= nowUnixMs) {
+      throw hostError.badGrant('has expired: if its claim is new, the clocks of operator and node disagree');
+    }
     if (grant.expiresAtUnixMs > nowUnixMs + MAX_LIFETIME_MS) {
       throw hostError.badGrant('expires too far in the future: check the clocks of operator and node');
     }

@@ -7,7 +7,8 @@ import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { poolKey, type StoredPod } from '../core/pod-view.ts';
 import type { WarmPool } from '../core/resources.ts';
-import { claimError, notLeader, type ClaimError } from '../errors.ts';
+import { ClaimError, claimError, notLeader } from '../errors.ts';
+import { ApiserverGuard } from './apiserver-guard.ts';
 import { attemptClaim, type AttemptInput, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { startCold, type ColdStartDeps } from './cold-start.ts';
@@ -46,10 +47,12 @@ const MAX_PODS_PER_CLAIM = 5;
 export class ClaimRun {
   readonly #deps: ClaimRunDeps;
   readonly #slots = new PQueue({ concurrency: MAX_ATTEMPTS });
+  readonly #guard: ApiserverGuard;
   #loading = 0;
 
   constructor(deps: ClaimRunDeps) {
     this.#deps = deps;
+    this.#guard = new ApiserverGuard(deps.kube);
   }
 
   /** Claims that write and load now. */
@@ -76,7 +79,8 @@ export class ClaimRun {
 
     let last: ClaimError | undefined;
     for (let pods = 0; pods < MAX_PODS_PER_CLAIM && clock.monotonic() < deadlineMonotonicMs; pods++) {
-      const picked = await this.#pick(work);
+      await this.#guard.pass(pool);
+      const picked = await this.#pick(work, last);
       const { candidate, source } = picked;
       this.#requireTerm(entry, candidate);
       ledger.update(entry, { state: 'loading' });
@@ -89,6 +93,7 @@ export class ClaimRun {
       // if it was not retired: another has it, or it died by itself, and others must be free to see that
       this.#deps.inventory.release(candidate.uid);
       last = result.error;
+      this.#guard.noteFailure(last.cause);
       if (result.kind === 'fail' || entry.cancel.signal.aborted) throw last;
       const pod = candidate.pod.metadata.name;
       log.warn({ claimId: entry.claimId, pool: key, pod, err: last }, 'claim goes on with another pod');
@@ -99,8 +104,8 @@ export class ClaimRun {
     );
   }
 
-  /** A standby pod now, or one that comes, or one that is started for this claim. */
-  async #pick(work: Work): Promise<Picked> {
+  /** A standby pod now, or one that comes, or one that is started for this claim. `last` says more than that no other one came. */
+  async #pick(work: Work, last: ClaimError | undefined): Promise<Picked> {
     const { clock, inventory, nodes } = this.#deps;
     const { entry, key, pool, request, arrivedMs, deadlineMonotonicMs } = work;
     const startedMs = clock.monotonic();
@@ -108,7 +113,10 @@ export class ClaimRun {
     const pickMs = clock.monotonic() - startedMs;
     const queueMs = (): number => clock.monotonic() - arrivedMs - pickMs;
     if (candidate !== undefined) return { candidate, source: 'standby', pickMs, queueMs: queueMs() };
-    const given = await waitForStandby(this.#deps, pool, key, request, entry.cancel.signal, deadlineMonotonicMs);
+    const waiting = waitForStandby(this.#deps, pool, key, request, entry.cancel.signal, deadlineMonotonicMs);
+    const given = await waiting.catch((error: unknown) => {
+      throw last !== undefined && isNoneLeft(error) ? last : error;
+    });
     if (given !== 'cold') return { candidate: given, source: 'standby', pickMs, queueMs: queueMs() };
     return { candidate: await this.#cold(work), source: 'cold', pickMs, queueMs: queueMs() };
   }
@@ -183,6 +191,10 @@ export class ClaimRun {
     if (candidate !== undefined) this.#deps.inventory.putBack(candidate);
     throw notLeader();
   }
+}
+
+function isNoneLeft(error: unknown): boolean {
+  return error instanceof ClaimError && ['ClaimDeadlineExceeded', 'PoolEmpty', 'QueueFull'].includes(error.code);
 }
 
 interface Work {

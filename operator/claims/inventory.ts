@@ -15,6 +15,7 @@ import {
   poolKeyOf,
   type StoredPod,
 } from '../core/pod-view.ts';
+import { isNodeLost } from '../core/stall.ts';
 import type { NodeView } from './node-view.ts';
 import { RefillMeter } from './refill-meter.ts';
 import { StandbyIndex, type Candidate } from './standby-index.ts';
@@ -37,6 +38,8 @@ export class Inventory {
   readonly #queues = new Map<string, ClaimQueue<Candidate>>();
   /** The first process seen in each pod. Another one later means that the pod is not what it was. */
   readonly #epochs = new Map<PodUid, string>();
+  /** Pods that are not offered: since when. */
+  readonly #missingSinceUnixMs = new Map<PodUid, number>();
 
   constructor(deps: InventoryDeps) {
     this.#deps = deps;
@@ -49,6 +52,7 @@ export class Inventory {
       if (after === undefined) {
         this.index.forget(uid);
         this.#epochs.delete(uid);
+        this.#missingSinceUnixMs.delete(uid);
       } else {
         this.#consider(uid);
       }
@@ -95,6 +99,14 @@ export class Inventory {
     return this.#epochs.has(uid);
   }
 
+  /**
+   * Since when this pod has had to become standby. A host-agent that is replaced, or an operator that begins, knows of no standby pod for
+   * a while: the pods are given the time anew, and not thrown away.
+   */
+  awaitedSinceUnixMs(pod: StoredPod): number {
+    return Math.max(createdAtUnixMs(pod), this.#missingSinceUnixMs.get(pod.metadata.uid as PodUid) ?? 0);
+  }
+
   /** Why this pod can never become a standby pod, in words; `undefined` when it can or is one. */
   trouble(pod: StoredPod): string | undefined {
     if (isFinished(pod)) return podTrouble(pod);
@@ -128,6 +140,8 @@ export class Inventory {
     const pod = this.#deps.pods.getByUid(uid);
     const candidate = pod === undefined ? undefined : this.#candidate(pod);
     if (pod === undefined || candidate === undefined) {
+      if (pod !== undefined && (this.index.isOffered(uid) || !this.#missingSinceUnixMs.has(uid)))
+        this.#missingSinceUnixMs.set(uid, this.#deps.clock.now());
       this.index.withdraw(uid);
       return;
     }
@@ -140,7 +154,8 @@ export class Inventory {
   }
 
   #candidate(pod: StoredPod): Candidate | undefined {
-    if (!isStandbyLabelled(pod) || isTerminating(pod) || this.trouble(pod) !== undefined) return undefined;
+    if (!isStandbyLabelled(pod) || isTerminating(pod) || isNodeLost(pod) || this.trouble(pod) !== undefined)
+      return undefined;
     const pool = this.#deps.pools.getByKey(poolKeyOf(pod));
     if (pool === undefined || isTerminatingPool(pool) || !isOwnedBy(pod, pool)) return undefined;
     const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);

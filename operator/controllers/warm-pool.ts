@@ -74,7 +74,7 @@ export class WarmPoolController {
       nowUnixMs: clock.now(),
     });
     const failedBoots = plan.remove.filter(
-      ({ uid, reason }) => reason === 'Stuck' || (reason === 'Dead' && !inventory.wasStandby(uid as PodUid)),
+      ({ uid, reason }) => (reason === 'Stuck' || reason === 'Dead') && !inventory.wasStandby(uid as PodUid),
     );
     const [firstFailure] = failedBoots;
     if (firstFailure !== undefined) this.#failures.failed(key, firstFailure.message, clock.now());
@@ -100,6 +100,7 @@ export class WarmPoolController {
           trouble: this.#deps.inventory.trouble(pod),
           stall: index.isOffered(uid) ? undefined : podStall(pod),
           createdAtUnixMs: createdAtUnixMs(pod),
+          awaitedSinceUnixMs: this.#deps.inventory.awaitedSinceUnixMs(pod),
         };
       });
   }

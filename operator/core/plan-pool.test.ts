@@ -13,6 +13,7 @@ function aMember(uid: string, change: Partial<Member> = {}): Member {
     isUpdated: true,
     trouble: undefined,
     createdAtUnixMs: NOW - 5_000,
+    awaitedSinceUnixMs: NOW - 5_000,
     ...change,
   };
 }
@@ -48,16 +49,18 @@ describe('planPool', () => {
 
   it('replaces a pod that is not standby in time, and looks again just when the next one would be late', () => {
     const result = plan(2, [
-      aMember('late', { isReady: false, createdAtUnixMs: NOW - 60_000 }),
-      aMember('booting', { isReady: false, createdAtUnixMs: NOW - 50_000 }),
+      aMember('late', { isReady: false, awaitedSinceUnixMs: NOW - 60_000 }),
+      aMember('booting', { isReady: false, awaitedSinceUnixMs: NOW - 50_000 }),
     ]);
     expect(result.remove.map(({ uid, reason }) => [uid, reason])).toEqual([['late', 'Stuck']]);
     expect(result.requeueAfterMs).toBe(10_000);
   });
 
   it('gives pods that were made with many others more time, so that a large pool fills on a small node; but not for ever', () => {
-    const booting = (count: number, ageMs: number): Member[] =>
-      Array.from({ length: count }, (_, i) => aMember(`b${i}`, { isReady: false, createdAtUnixMs: NOW - ageMs }));
+    const booting = (count: number, ageMs: number): Member[] => {
+      const since = { createdAtUnixMs: NOW - ageMs, awaitedSinceUnixMs: NOW - ageMs };
+      return Array.from({ length: count }, (_, i) => aMember(`b${i}`, { isReady: false, ...since }));
+    };
     expect(plan(100, booting(100, 599_000))).toMatchObject({ remove: [], requeueAfterMs: 1_000 });
     expect(plan(100, booting(100, 600_000)).remove.length).toBe(100);
     expect(plan(1_000, booting(1_000, 600_000)).remove.length).toBe(1_000);
@@ -108,6 +111,7 @@ describe('planPool', () => {
       isUpdated: fc.boolean(),
       trouble: fc.option(fc.constant('dead'), { nil: undefined }),
       createdAtUnixMs: fc.integer({ min: NOW - 100_000, max: NOW }),
+      awaitedSinceUnixMs: fc.integer({ min: NOW - 100_000, max: NOW }),
     });
     fc.assert(
       fc.property(

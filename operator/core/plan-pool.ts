@@ -15,6 +15,8 @@ export interface Member {
   /** Neither ready nor dead: what holds it up, when it is known. */
   stall?: Stall | undefined;
   createdAtUnixMs: number;
+  /** Since when it has had to become ready: its creation, or the moment when its node was not heard any more. */
+  awaitedSinceUnixMs: number;
 }
 
 export interface PoolPlanInput {
@@ -59,25 +61,25 @@ export function planPool(input: PoolPlanInput): PoolPlan {
   let nextCheckMs: number | undefined;
 
   for (const member of input.members) {
-    const ageMs = nowUnixMs - member.createdAtUnixMs;
+    const awaitedMs = nowUnixMs - member.awaitedSinceUnixMs;
     const isBooting = !member.isReady && !waitsForNode(member);
     // looked at only when it matters
     const limitMs =
-      isBooting && ageMs >= bootLimitMs ? bootLimitMs * crowding(member, input.members, bootLimitMs) : bootLimitMs;
+      isBooting && awaitedMs >= bootLimitMs ? bootLimitMs * crowding(member, input.members, bootLimitMs) : bootLimitMs;
     if (member.isReserved) {
       keep.push(member);
       nextCheckMs = Math.min(nextCheckMs ?? Infinity, RESERVED_CHECK_MS);
     } else if (member.trouble !== undefined) {
       remove.push({ uid: member.uid, reason: 'Dead', message: member.trouble });
-    } else if (isBooting && ageMs >= limitMs) {
+    } else if (isBooting && awaitedMs >= limitMs) {
       remove.push({
         uid: member.uid,
         reason: 'Stuck',
-        message: `not standby ${limitMs / 1000} s after its creation${member.stall ? `: ${member.stall.message}` : ''}`,
+        message: `not standby for ${limitMs / 1000} s${member.stall ? `: ${member.stall.message}` : ''}`,
       });
     } else {
       keep.push(member);
-      if (isBooting) nextCheckMs = Math.min(nextCheckMs ?? Infinity, limitMs - ageMs);
+      if (isBooting) nextCheckMs = Math.min(nextCheckMs ?? Infinity, limitMs - awaitedMs);
     }
   }
   const failedBoots = remove.length;

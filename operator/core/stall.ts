@@ -15,6 +15,8 @@ export type StallReason =
   | 'NamespaceTerminating'
   /** No node takes the pod. */
   | 'Unschedulable'
+  /** The pod's node does not report to the control plane. */
+  | 'NodeNotReady'
   | 'ImagePullFailing'
   /** The kubelet cannot make the container: a volume, a Secret or a setting is missing. */
   | 'ContainerNotCreated'
@@ -68,12 +70,18 @@ const PULL_REASONS = [
 const STARTING_REASONS = ['ContainerCreating', 'PodInitializing'];
 
 /** What a pod that is neither standby nor dead is held up by; `undefined` while it may just be starting. */
-export function podStall({ status }: Pod): Stall | undefined {
+export function podStall(pod: Pod): Stall | undefined {
+  const { spec, status } = pod;
   const unscheduled = status?.conditions?.find(({ type, status: is }) => type === 'PodScheduled' && is === 'False');
   if (unscheduled?.reason === 'Unschedulable')
     return {
       reason: 'Unschedulable',
       message: `no node takes the pod: ${unscheduled.message ?? 'the scheduler gave no reason'}; add nodes, or change requests, nodeSelector or tolerations in spec.template`,
+    };
+  if (isNodeLost(pod))
+    return {
+      reason: 'NodeNotReady',
+      message: `node ${spec.nodeName ?? ''} does not report to the control plane, so its standby pods are not offered; see kubectl describe node`,
     };
   for (const { name, image, state } of statuses(status)) {
     const { reason = '', message = reason } = state?.waiting ?? {};
@@ -89,6 +97,16 @@ export function podStall({ status }: Pod): Stall | undefined {
     };
   }
   return undefined;
+}
+
+/**
+ * Its node does not report any more: the control plane has taken back that it is ready, and gives no reason. When the kubelet says so
+ * itself, a container is not ready or there is a reason.
+ */
+export function isNodeLost({ status }: Pod): boolean {
+  const condition = (wanted: string) => status?.conditions?.find(({ type }) => type === wanted);
+  const ready = condition('Ready');
+  return ready?.status === 'False' && !ready.reason && condition('ContainersReady')?.status === 'True';
 }
 
 /** How the containers of a dead pod ended, with the last words that the kubelet kept; empty when it is not known. */

@@ -2,6 +2,8 @@ import { join } from 'node:path';
 import { APISERVER_PORT, type Credentials } from './credentials.ts';
 import type { NodeNetwork } from './node/node-network.ts';
 
+/** Without word from a node for this long it is NotReady; 50 s in other clusters. */
+const NODE_GRACE_S = 15;
 export const ETCD_URL = 'http://127.0.0.1:2379';
 
 export function etcdFlags(folder: string): string[] {
@@ -48,6 +50,8 @@ export function controllerManagerFlags(credentials: Credentials, network: NodeNe
     `--cluster-signing-cert-file=${credentials.caPath}`,
     `--cluster-signing-key-file=${credentials.caKeyPath}`,
     '--use-service-account-credentials',
+    '--node-monitor-period=1s',
+    `--node-monitor-grace-period=${NODE_GRACE_S}s`,
     `--service-cluster-ip-range=${network.serviceCidr}`,
   ];
 }

@@ -77,6 +77,9 @@ export async function kubeletFlags(node: TestNode, credentials: Credentials): Pr
     authorization: { mode: 'Webhook' },
     tlsCertFile: credentials.kubelet.certPath,
     tlsPrivateKeyFile: credentials.kubelet.keyPath,
+    // a node that is lost is noticed in NODE_GRACE_S, with the usual number of renewals in it
+    nodeLeaseDurationSeconds: 10,
+    nodeStatusUpdateFrequency: '3s',
     maxPods: 250,
     // nobody answers there; without one the kubelet sends an event about each pod whenever it looks at it, such as at a claim
     clusterDNS: [node.network.dnsServiceIp],

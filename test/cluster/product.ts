@@ -25,6 +25,24 @@ export async function untilRolledOut(kubectl: Kubectl): Promise<void> {
   await wait(NODE_NAMESPACE, 'daemonset/warmpool-host-agent');
 }
 
+/** One more namespace that may have pools, as manifests/pools makes it. */
+export async function newPoolNamespace(kubectl: Kubectl): Promise<string> {
+  const namespace = await kubectl.newRestrictedNamespace();
+  const roleRef = {
+    apiGroup: 'rbac.authorization.k8s.io',
+    kind: 'ClusterRole',
+    name: 'warmpool-operator-in-pool-namespace',
+  };
+  const subjects = [{ kind: 'ServiceAccount', name: 'warmpool-operator', namespace: OPERATOR_NAMESPACE }];
+  const metadata = { name: 'warmpool-operator', namespace };
+  await kubectl.apply({
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'RoleBinding',
+    ...{ metadata, roleRef, subjects },
+  });
+  return namespace;
+}
+
 export interface ClaimAnswer {
   status: number;
   claim: Claim;
@@ -35,43 +53,38 @@ export interface ClaimAnswer {
 /** A platform: a service account that may claim in the pool's namespace. */
 export class Platform {
   readonly url: string;
+  readonly namespace: string;
   readonly headers: Record<string, string>;
 
-  private constructor(url: string, token: string) {
+  private constructor(url: string, namespace: string, token: string) {
     this.url = url;
+    this.namespace = namespace;
     this.headers = { authorization: `Bearer ${token}` };
   }
 
-  static async create(kubectl: Kubectl, name: string): Promise<Platform> {
-    const metadata = { name, namespace: POOL_NAMESPACE };
+  static async create(kubectl: Kubectl, name: string, namespace = POOL_NAMESPACE): Promise<Platform> {
+    const metadata = { name, namespace };
     const roleRef = { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'warmpool-claimer' };
     const subjects = [{ kind: 'ServiceAccount', ...metadata }];
     await kubectl.apply(
       { apiVersion: 'v1', kind: 'ServiceAccount', metadata },
       { apiVersion: 'rbac.authorization.k8s.io/v1', kind: 'RoleBinding', metadata, roleRef, subjects },
     );
-    const token = await kubectl.run([
-      'create',
-      'token',
-      name,
-      '--namespace',
-      POOL_NAMESPACE,
-      '--audience=warmpool.dev',
-    ]);
+    const token = await kubectl.run(['create', 'token', name, '--namespace', namespace, '--audience=warmpool.dev']);
     const service = await kubectl.get<{ spec: { clusterIP: string } }>(
       OPERATOR_NAMESPACE,
       'service',
       'warmpool-claims',
     );
-    return new Platform(`http://${service.spec.clusterIP}`, token.trim());
+    return new Platform(`http://${service.spec.clusterIP}`, namespace, token.trim());
   }
 
   async claim(pool: string, body: object): Promise<ClaimAnswer> {
-    return this.#send('POST', `/v1/pools/${POOL_NAMESPACE}/${pool}/claims`, body);
+    return this.#send('POST', `/v1/pools/${this.namespace}/${pool}/claims`, body);
   }
 
   async release(claimId: string): Promise<ClaimAnswer> {
-    return this.#send('DELETE', `/v1/claims/${POOL_NAMESPACE}/${claimId}`);
+    return this.#send('DELETE', `/v1/claims/${this.namespace}/${claimId}`);
   }
 
   async #send(method: 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
@@ -86,28 +99,42 @@ export class Platform {
   }
 }
 
-/** A pool of Node runtimes, when all of its pods are standby. */
-export async function createPool(kubectl: Kubectl, name: string, replicas: number): Promise<void> {
-  const limits = { memory: '256Mi' };
-  const containers = [
-    { name: 'runtime', image: 'warmpool.dev/runtime-nodejs:24', resources: { requests: { cpu: '10m' }, limits } },
-  ];
+export interface PoolOptions {
+  namespace?: string;
+  runtime?: { name: 'nodejs' | 'python'; version: string };
+}
+
+/** A pool, when all of its pods are standby; of Node unless told otherwise. */
+export async function createPool(
+  kubectl: Kubectl,
+  name: string,
+  replicas: number,
+  { namespace = POOL_NAMESPACE, runtime = { name: 'nodejs', version: '24' } }: PoolOptions = {},
+): Promise<void> {
+  const image = `warmpool.dev/runtime-${runtime.name}:${runtime.version}`;
+  const resources = { requests: { cpu: '10m' }, limits: { memory: '256Mi' } };
+  const containers = [{ name: 'runtime', image, resources }];
   await kubectl.apply({
     apiVersion: 'warmpool.dev/v1alpha1',
     kind: 'WarmPool',
-    metadata: { name, namespace: POOL_NAMESPACE },
-    spec: { runtime: { name: 'nodejs', version: '24' }, replicas, template: { spec: { containers } } },
+    metadata: { name, namespace },
+    spec: { runtime, replicas, template: { spec: { containers } } },
   });
-  await untilFull(kubectl, name, replicas);
+  await untilFull(kubectl, name, replicas, namespace);
 }
 
 /** Until the pool says so and has as many pods: what it says may be of a moment ago. */
-export async function untilFull(kubectl: Kubectl, name: string, replicas: number): Promise<void> {
+export async function untilFull(
+  kubectl: Kubectl,
+  name: string,
+  replicas: number,
+  namespace = POOL_NAMESPACE,
+): Promise<void> {
   await until(`${replicas} standby pods in ${name}`, POOL_LIMIT_MS, async () => {
-    const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(POOL_NAMESPACE, 'warmpools', name);
+    const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(namespace, 'warmpools', name);
     if (pool.status?.readyReplicas !== replicas) return false;
     const labels = `warmpool.dev/pool=${name},warmpool.dev/state=standby`;
-    const names = await kubectl.run(['get', 'pods', '-n', POOL_NAMESPACE, '-l', labels, '-o', 'name']);
+    const names = await kubectl.run(['get', 'pods', '-n', namespace, '-l', labels, '-o', 'name']);
     return names.split('\n').filter((line) => line !== '').length === replicas;
   });
 }

@@ -41,7 +41,7 @@ export async function missingForEngine(env: NodeJS.ProcessEnv): Promise<string[]
  * Runs in a test node: whatever the engine makes (bridges, rules, mounts, containers) is in namespaces of its own and ends with it, also
  * when the process that started it is killed.
  */
-export async function startEngine(imageArchives: string[]): Promise<{ engine: Engine; stop(): Promise<void> }> {
+export async function startEngine(imageArchives: string[]): Promise<{ engine: Engine; stop: () => Promise<void> }> {
   const node = await startTestNode();
   const socket = join(node.folder, 'docker.sock');
   const flags = [

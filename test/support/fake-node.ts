@@ -29,6 +29,7 @@ export class FakeNode implements HostAgentClient {
   readonly #reports = new Map<string, PodReport>();
   readonly #streams = new Set<(event: NodeEvent) => void>();
   #port = 20_000;
+  #isSilent = false;
 
   constructor(clock: Clock, cluster: MemoryCluster, options: FakeNodeOptions = {}) {
     this.#clock = clock;
@@ -101,7 +102,7 @@ export class FakeNode implements HostAgentClient {
     this.#clock.after(5_000, ping);
     signal.addEventListener('abort', () => wake(), { once: true });
     try {
-      while (!signal.aborted) {
+      while (!signal.aborted && !this.#isSilent) {
         const next = waiting.shift();
         if (next !== undefined) yield next;
         else await new Promise<void>((resolve) => void (wake = resolve));
@@ -109,6 +110,12 @@ export class FakeNode implements HostAgentClient {
     } finally {
       this.#streams.delete(push);
     }
+  }
+
+  /** Its host-agent is away: streams end, and new ones end at once. */
+  silence(isSilent: boolean): void {
+    this.#isSilent = isSilent;
+    for (const push of this.#streams) push({ type: 'PING' });
   }
 
   stateOf(podUid: string): PodReport['state'] | undefined {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -73,9 +74,15 @@ export class NodeProgram {
 
   async #onExit(): Promise<void> {
     this.#process = undefined;
-    await delay(RESTART_DELAY_MS, undefined, { ref: false });
+    do await delay(RESTART_DELAY_MS, undefined, { ref: false });
+    while (!this.#isStopping && existsSync(heldBackFile(this.#node.folder, this.name)));
     if (this.#isStopping) return;
     this.#restarts += 1;
     await this.#spawn();
   }
+}
+
+/** While this file is there, a program that ended is not started again: for tests, which run in processes of their own. */
+export function heldBackFile(nodeFolder: string, program: string): string {
+  return join(nodeFolder, `${program}.held-back`);
 }

@@ -1,0 +1,22 @@
+import { describe, expect, it } from 'vitest';
+import { aPool } from '../../test/support/builders.ts';
+import { buildStandbyPod } from './build-pod.ts';
+import type { Stored } from '../engine/kube-client.ts';
+import type { WarmPool } from './resources.ts';
+
+function podOf(more: object): ReturnType<typeof buildStandbyPod> {
+  const pool = aPool('p') as Stored<WarmPool>;
+  // what the operator does not read is not in the builder's schema, and is in the object
+  Object.assign(pool.spec.template.spec, more);
+  return buildStandbyPod(pool);
+}
+
+describe('a standby pod', () => {
+  it('holds up the drain of its node for little longer than an instance may drain', () => {
+    expect(podOf({}).spec['terminationGracePeriodSeconds']).toBe(12);
+  });
+
+  it('has the grace that its template gives it', () => {
+    expect(podOf({ terminationGracePeriodSeconds: 300 }).spec['terminationGracePeriodSeconds']).toBe(300);
+  });
+});

@@ -1,0 +1,136 @@
+import { describe, expect, it } from 'vitest';
+import { aClaim, aPool } from '../test/support/builders.ts';
+import { OperatorWorld } from '../test/support/operator-world.ts';
+import { HostAgentError } from './claims/host-agent-client.ts';
+import { PODS, WARM_POOLS, type Pod, type WarmPool } from './core/resources.ts';
+import { KubeError } from './engine/kube-client.ts';
+
+const never = new AbortController().signal;
+const READY_SECONDS = 60;
+
+async function filled(): Promise<OperatorWorld> {
+  const world = await OperatorWorld.start([aPool('nodejs', { replicas: 3 })]);
+  await world.untilStandby('nodejs', 3);
+  return world;
+}
+
+function claim(world: OperatorWorld, id: string, change: Parameters<typeof aClaim>[1] = {}) {
+  return world.run(world.operator.claims.claim('default', 'nodejs', aClaim(id, change), never));
+}
+
+const uids = (world: OperatorWorld): string[] => world.pods().map(({ metadata }) => metadata.uid);
+
+async function stalled(world: OperatorWorld) {
+  const { status } = await world.kube.get<WarmPool>(WARM_POOLS, 'default', 'nodejs');
+  return status?.conditions?.find(({ type }) => type === 'Stalled');
+}
+
+describe('while the host-agent of a node is away', () => {
+  it('its standby pods are not offered, and stay: they are older than they may take to boot, and have booted', async () => {
+    const world = await filled();
+    const before = uids(world);
+    await world.clock.advance(2 * READY_SECONDS * 1_000);
+    world.node.silence(true);
+    await world.clock.advance(20_000);
+    expect(world.operator.inventory.index.size('default/nodejs')).toBe(0);
+    const waiting = world.operator.claims.claim('default', 'nodejs', aClaim('c1'), never);
+    world.node.silence(false);
+    expect(before).toContain((await world.run(waiting)).pod?.uid);
+    await world.untilStandby('nodejs', 3);
+    expect(uids(world).filter((uid) => before.includes(uid))).toHaveLength(3);
+  });
+
+  it('an operator that begins then leaves them alone as well', async () => {
+    const world = await filled();
+    const before = uids(world);
+    await world.clock.advance(2 * READY_SECONDS * 1_000);
+    world.node.silence(true);
+    await world.restartOperator();
+    await world.clock.advance(20_000);
+    world.node.silence(false);
+    await world.untilStandby('nodejs', 3);
+    expect(uids(world)).toEqual(before);
+  });
+
+  it('for as long as a pod may take to boot, they are replaced, and nobody calls that a failed boot', async () => {
+    const world = await filled();
+    const before = uids(world);
+    world.node.silence(true);
+    await world.clock.advance((READY_SECONDS + 10) * 1_000);
+    expect(uids(world).filter((uid) => before.includes(uid))).toEqual([]);
+    expect(uids(world)).toHaveLength(3);
+    expect((await stalled(world))?.status).toBe('False');
+  });
+});
+
+describe('pods of a node that does not report to the control plane', () => {
+  const take = (world: OperatorWorld, uid: string, isReady: boolean): Promise<unknown> => {
+    const name = world.pods().find(({ metadata }) => metadata.uid === uid)?.metadata.name ?? '';
+    const conditions = [
+      { type: 'Ready', status: isReady ? 'True' : 'False' },
+      { type: 'ContainersReady', status: 'True' },
+    ];
+    return world.kube.patchStatus<Pod>(PODS, 'default', name, { status: { conditions } });
+  };
+
+  it('are not offered until it does, and the pool says which node it is', async () => {
+    const world = await filled();
+    const before = uids(world);
+    await Promise.all(before.map((uid) => take(world, uid, false)));
+    await world.clock.advance(1_000);
+    await expect(claim(world, 'c1', { deadlineMs: 1_000 })).rejects.toMatchObject({ code: 'ClaimDeadlineExceeded' });
+    expect(await stalled(world)).toMatchObject({
+      reason: 'NodeNotReady',
+      message: expect.stringMatching(/^node node-1 does not report/) as string,
+    });
+    await Promise.all(before.map((uid) => take(world, uid, true)));
+    expect(before).toContain((await claim(world, 'c2')).pod?.uid);
+  });
+});
+
+describe('while the apiserver is away', () => {
+  it('a claim costs one pod at most and the next ones none; then the others are given', async () => {
+    const world = await filled();
+    const real = { get: world.kube.get.bind(world.kube), patch: world.kube.patch.bind(world.kube) };
+    const away = (): Promise<never> => Promise.reject(new KubeError(0, 'Network', 'connect ECONNREFUSED'));
+    Object.assign(world.operatorKube, { get: away, patch: away });
+    for (const id of ['c1', 'c2', 'c3'])
+      await expect(claim(world, id)).rejects.toMatchObject({
+        code: 'KubernetesUnavailable',
+        statusCode: 503,
+        retryAfterSeconds: 1,
+        message: expect.stringMatching(/apiserver is away \(Network: connect ECONNREFUSED\)/) as string,
+      });
+    expect(world.node.loads).toHaveLength(1);
+    Object.assign(world.operatorKube, real);
+    expect((await claim(world, 'c1')).state).toBe('ready');
+    expect((await claim(world, 'c2')).state).toBe('ready');
+  });
+
+  it('and only hiccuped, the claim goes on with another pod', async () => {
+    const world = await filled();
+    const patch = world.kube.patch.bind(world.kube);
+    let failures = 1;
+    world.operatorKube.patch = (...args) =>
+      args[0] === PODS && failures-- > 0
+        ? Promise.reject(new KubeError(0, 'Network', 'socket hang up'))
+        : patch(...args);
+    expect((await claim(world, 'c1')).state).toBe('ready');
+    expect(world.node.loads).toHaveLength(2);
+  });
+});
+
+describe('when no pod can be loaded', () => {
+  it('the claim says why the last one could not, rather than that no other came', async () => {
+    const world = await filled();
+    world.node.bootMs = 3_600_000;
+    world.node.beforeLoad = () => {
+      throw new HostAgentError(507, 'CacheFull', 'the code cache is full: the disk has no space left');
+    };
+    await expect(claim(world, 'c1', { deadlineMs: 5_000 })).rejects.toMatchObject({
+      code: 'CacheFull',
+      statusCode: 507,
+      message: 'the code cache is full: the disk has no space left',
+    });
+  });
+});
