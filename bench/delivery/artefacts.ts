@@ -10,7 +10,9 @@ const LARGE_FILE_BYTES = 32 * MIB;
 
 export const FORMATS = ['tar.gz', 'tar.zst', 'zip'] as const;
 export type Format = (typeof FORMATS)[number];
-export type TreeKind = 'many small files' | 'few large files';
+/** Many small files, or few large ones. */
+export const KINDS = ['many', 'few'] as const;
+export type TreeKind = (typeof KINDS)[number];
 
 export interface Tree {
   folder: string;
@@ -25,7 +27,7 @@ export function makeTree(folder: string, kind: TreeKind, sizeMB: number): Tree {
   mkdirSync(folder, { recursive: true });
   const modules = fileURLToPath(new URL('../../node_modules', import.meta.url));
   const wanted = sizeMB * MIB;
-  const made = kind === 'many small files' ? copySmall(modules, folder, wanted) : cutLarge(modules, folder, wanted);
+  const made = kind === 'many' ? copySmall(modules, folder, wanted) : cutLarge(modules, folder, wanted);
   return { folder, kind, sizeMB, ...made };
 }
 

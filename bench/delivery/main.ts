@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { machine, round } from '../figures.ts';
 import type { Format, Tree, TreeKind } from './artefacts.ts';
-import { FORMATS, makeTree, pack } from './artefacts.ts';
+import { makeTree, pack } from './artefacts.ts';
 import type { DeliveryBenchConfig } from './config.ts';
 import type { Contender } from './contenders.ts';
 import { contenders, countFiles } from './contenders.ts';
@@ -37,8 +37,6 @@ export interface DeliveryBenchResult {
   machine: ReturnType<typeof machine>;
 }
 
-const KINDS = ['many small files', 'few large files'] as const;
-
 /** Brings the same archives to disk by every way, one after the other within each round, so that all meet the same machine. */
 export async function benchDelivery(config: DeliveryBenchConfig): Promise<DeliveryBenchResult> {
   const folder = mkdtempSync(join(config.folder, 'warmpool-delivery-'));
@@ -60,10 +58,10 @@ export async function benchDelivery(config: DeliveryBenchConfig): Promise<Delive
     const others = contenders(port);
     const rows: DeliveryRow[] = [];
     for (const sizeMB of config.sizesMB) {
-      for (const kind of KINDS) {
+      for (const kind of config.trees) {
         const tree = makeTree(join(folder, 'tree'), kind, sizeMB);
-        for (const format of FORMATS) {
-          process.stderr.write(`${sizeMB} MB, ${kind}, ${format}\n`);
+        for (const format of config.formats) {
+          process.stderr.write(`${sizeMB} MB, ${tree.files} files, ${format}\n`);
           rows.push(await benchRow({ folder, store, tree, format, port, others, rounds, hangUp, coldConnections }));
         }
         rmSync(tree.folder, { recursive: true });
