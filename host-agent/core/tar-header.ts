@@ -60,10 +60,22 @@ function untilNul(block: Buffer, start: number, length: number): Buffer {
   return end === -1 ? field : field.subarray(0, end);
 }
 
+const [BLANK, ZERO, SEVEN] = [0x20, 0x30, 0x37];
+
+/** Digits between blanks, up to a NUL; nothing at all is 0. By hand: this is done three times for each entry. */
 function readOctal(block: Buffer, start: number, length: number): number | undefined {
-  const text = untilNul(block, start, length).toString('latin1').trim();
-  if (text === '') return 0;
-  return /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : undefined;
+  let at = start;
+  let end = start;
+  while (end < start + length && block[end] !== 0) end++;
+  while (at < end && block[at] === BLANK) at++;
+  while (end > at && block[end - 1] === BLANK) end--;
+  let value = 0;
+  for (; at < end; at++) {
+    const digit = block[at] ?? 0;
+    if (digit < ZERO || digit > SEVEN) return undefined;
+    value = value * 8 + digit - ZERO;
+  }
+  return value;
 }
 
 /** Octal, or, with the first bit set, big-endian binary (GNU's way above 8 GiB). */
