@@ -13,12 +13,19 @@ export interface TarHeader {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-export function decodeName(bytes: Uint8Array): string {
+export function decodeName(bytes: Buffer): string {
+  // nearly every name, and at a fraction of the decoder's cost
+  if (isAscii(bytes)) return bytes.toString('latin1');
   try {
     return utf8.decode(bytes);
   } catch {
-    throw hostError.badEntry(Buffer.from(bytes).toString('latin1'), 'has a name that is not UTF-8');
+    throw hostError.badEntry(bytes.toString('latin1'), 'has a name that is not UTF-8');
   }
+}
+
+function isAscii(bytes: Buffer): boolean {
+  for (const byte of bytes) if (byte >= 0x80) return false;
+  return true;
 }
 
 export function isZeroBlock(block: Uint8Array): boolean {

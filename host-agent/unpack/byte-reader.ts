@@ -68,7 +68,8 @@ export class ByteReader {
   async #next(): Promise<boolean> {
     const chunk = await this.#source.next();
     if (chunk === undefined) return false;
-    this.#chunk = this.#whole = chunk;
+    this.#whole = chunk;
+    this.#chunk = chunk;
     return true;
   }
 
