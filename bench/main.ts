@@ -2,6 +2,7 @@ import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
+import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -53,18 +54,26 @@ async function claims(): Promise<void> {
   if (result.failures > 0 || result.duplicates > 0) process.exitCode = 1;
 }
 
-async function delivery(argv: string[]): Promise<void> {
+/** One of the benchmarks that have options of their own. */
+async function run<C extends { json: boolean }, R>(
+  readConfig: (argv: string[]) => C,
+  usage: string,
+  bench: (config: C) => Promise<R>,
+  toTable: (result: R) => string,
+): Promise<void> {
   let config;
   try {
-    config = readDeliveryConfig(argv);
+    config = readConfig(rest);
   } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${DELIVERY_USAGE}\n`);
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
     process.exitCode = 2;
     return;
   }
-  const result = await benchDelivery(config);
-  process.stdout.write(`${config.json ? JSON.stringify(result) : deliveryTable(result)}\n`);
+  const result = await bench(config);
+  process.stdout.write(`${config.json ? JSON.stringify(result) : toTable(result)}\n`);
 }
 
 const [name, ...rest] = process.argv.slice(2);
-await (name === 'delivery' ? delivery(rest) : claims());
+if (name === 'delivery') await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
+else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
+else await claims();

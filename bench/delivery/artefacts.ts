@@ -10,7 +10,9 @@ const LARGE_FILE_BYTES = 32 * MIB;
 
 export const FORMATS = ['tar.gz', 'tar.zst', 'zip'] as const;
 export type Format = (typeof FORMATS)[number];
-export type TreeKind = 'many small files' | 'few large files';
+/** Many small files, or few large ones. */
+export const KINDS = ['many', 'few'] as const;
+export type TreeKind = (typeof KINDS)[number];
 
 export interface Tree {
   folder: string;
@@ -25,7 +27,7 @@ export function makeTree(folder: string, kind: TreeKind, sizeMB: number): Tree {
   mkdirSync(folder, { recursive: true });
   const modules = fileURLToPath(new URL('../../node_modules', import.meta.url));
   const wanted = sizeMB * MIB;
-  const made = kind === 'many small files' ? copySmall(modules, folder, wanted) : cutLarge(modules, folder, wanted);
+  const made = kind === 'many' ? copySmall(modules, folder, wanted) : cutLarge(modules, folder, wanted);
   return { folder, kind, sizeMB, ...made };
 }
 
@@ -77,18 +79,33 @@ function isBinary(path: string): boolean {
   return path.endsWith('.node') || path.endsWith('/bin/node') || !/\.[a-z]+$/.test(path);
 }
 
-/** With the tools and levels that people use by default; another digest each round, so that none finds what an earlier one cached. */
-export function pack({ folder }: Tree, format: Format, round: number, to: string): void {
+/** With the tools and levels that people use by default. */
+export function pack({ folder }: Tree, format: Format, to: string): void {
   const entries = readdirSync(folder);
   const options = { cwd: folder, stdio: 'ignore' } as const;
-  const stamped = [`--mtime=@${1_700_000_000 + round}`, '-cf', to, ...entries];
   switch (format) {
     case 'tar.gz':
-      return void execFileSync('tar', ['-z', ...stamped], options);
+      return void execFileSync('tar', ['-czf', to, ...entries], options);
     case 'tar.zst':
-      return void execFileSync('tar', ['-I', 'zstd -T0', ...stamped], options);
+      return void execFileSync('tar', ['-I', 'zstd -T0', '-cf', to, ...entries], options);
     case 'zip':
-      execFileSync('zip', ['-qr', to, ...entries], options);
-      return void execFileSync('zip', ['-qz', to], { cwd: folder, input: `round ${round}` });
+      return void execFileSync('zip', ['-qr', to, ...entries], options);
+  }
+}
+
+/** Gives a copy of the archive another digest each round, so that none finds what an earlier one cached; what is in it stays the same. */
+export function stamped(packed: Buffer, format: Format, round: number): Buffer {
+  const stamp = Buffer.alloc(4);
+  stamp.writeUInt32LE(round);
+  switch (format) {
+    case 'tar.gz':
+      // the time in its header
+      return Buffer.concat([packed.subarray(0, 4), stamp, packed.subarray(8)]);
+    case 'tar.zst':
+      // a skippable frame of four bytes
+      return Buffer.concat([packed, Buffer.from('502a4d1804000000', 'hex'), stamp]);
+    case 'zip':
+      // a comment of four bytes
+      return Buffer.concat([packed.subarray(0, -2), Buffer.from([stamp.length, 0]), stamp]);
   }
 }

@@ -1,12 +1,12 @@
 import { fork } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { machine, round } from '../figures.ts';
 import type { Format, Tree, TreeKind } from './artefacts.ts';
-import { FORMATS, makeTree, pack } from './artefacts.ts';
+import { makeTree, pack, stamped } from './artefacts.ts';
 import type { DeliveryBenchConfig } from './config.ts';
 import type { Contender } from './contenders.ts';
 import { contenders, countFiles } from './contenders.ts';
@@ -37,8 +37,6 @@ export interface DeliveryBenchResult {
   machine: ReturnType<typeof machine>;
 }
 
-const KINDS = ['many small files', 'few large files'] as const;
-
 /** Brings the same archives to disk by every way, one after the other within each round, so that all meet the same machine. */
 export async function benchDelivery(config: DeliveryBenchConfig): Promise<DeliveryBenchResult> {
   const folder = mkdtempSync(join(config.folder, 'warmpool-delivery-'));
@@ -60,11 +58,13 @@ export async function benchDelivery(config: DeliveryBenchConfig): Promise<Delive
     const others = contenders(port);
     const rows: DeliveryRow[] = [];
     for (const sizeMB of config.sizesMB) {
-      for (const kind of KINDS) {
+      for (const kind of config.trees) {
         const tree = makeTree(join(folder, 'tree'), kind, sizeMB);
-        for (const format of FORMATS) {
-          process.stderr.write(`${sizeMB} MB, ${kind}, ${format}\n`);
-          rows.push(await benchRow({ folder, store, tree, format, port, others, rounds, hangUp, coldConnections }));
+        for (const format of config.formats) {
+          process.stderr.write(`${sizeMB} MB, ${tree.files} files, ${format}: `);
+          const row = await benchRow({ folder, store, tree, format, port, others, rounds, hangUp, coldConnections });
+          process.stderr.write(`${JSON.stringify(row.fetchToVisibleMs)}, peak RSS ${row.peakRssMiB} MiB\n`);
+          rows.push(row);
         }
         rmSync(tree.folder, { recursive: true });
       }
@@ -97,13 +97,15 @@ async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
   const nodeFolder = join(folder, 'node');
   mkdirSync(nodeFolder);
   const ours = await OurNode.start(nodeFolder);
-  let packedBytes = 0;
+  const archive = join(folder, `archive.${format}`);
+  pack(tree, format, archive);
+  const packed = readFileSync(archive);
+  rmSync(archive);
   // the first round is nobody's: every contender's code and files are then in memory
   for (let round = 0; round <= rounds; round++) {
     const file = `${round}.${format}`;
-    pack(tree, format, round, join(store, file));
-    const bytes = readFileSync(join(store, file));
-    packedBytes = bytes.length;
+    const bytes = stamped(packed, format, round);
+    writeFileSync(join(store, file), bytes);
     const digest = `sha256:${createHash('sha256').update(bytes).digest('hex')}`;
     const add = (name: string, ms: number): void => void (round > 0 && (samples[name] ??= []).push(ms));
     if (coldConnections) await hangUp();
@@ -128,7 +130,7 @@ async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
   const { ours: ownMs = Number.NaN, ...theirs } = medians;
   return {
     sizeMB: tree.sizeMB,
-    packedMB: round(packedBytes / 2 ** 20),
+    packedMB: round(packed.length / 2 ** 20),
     tree: tree.kind,
     files: tree.files,
     format,

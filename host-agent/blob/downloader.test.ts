@@ -84,13 +84,11 @@ describe('a download', () => {
     },
   );
 
-  test('over a link of 10 MB/s for each connection is several times faster than one connection', async () => {
+  test('over a slow link uses several connections at once, at most eight', async () => {
     link.reshape({ bytesPerSecond: 10_000_000 });
     const bytes = put('fast', 12 * MIB);
-    const startedMs = performance.now();
     expect((await readAll(await open('fast'))).equals(bytes)).toBe(true);
-    const oneConnectionMs = bytes.length / 10_000;
-    expect(performance.now() - startedMs).toBeLessThan(oneConnectionMs / 2);
+    expect(link.connections()).toBeGreaterThan(2);
     expect(link.connections()).toBeLessThanOrEqual(8);
   });
 

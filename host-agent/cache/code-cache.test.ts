@@ -34,6 +34,7 @@ let folder: string;
 let unpacker: Unpacker;
 let store: MemoryStore;
 let happened: string[];
+let caches: CodeCache[];
 const never = new AbortController().signal;
 
 class MemoryStore implements BlobStore {
@@ -67,8 +68,10 @@ beforeEach(() => {
   unpacker = new Unpacker();
   store = new MemoryStore();
   happened = [];
+  caches = [];
 });
 afterEach(async () => {
+  for (const cache of caches) cache.close();
   await unpacker.close();
   rmSync(folder, { recursive: true, force: true });
 });
@@ -78,7 +81,7 @@ const downloader = new Downloader({ clock: systemClock, random: Math.random, bud
 
 async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number } = {}): Promise<CodeCache> {
   const none: BlobStore = { open: () => Promise.reject(new Error('not used')) };
-  return CodeCache.open(
+  const cache = await CodeCache.open(
     {
       folder: await CacheFolder.open(folder),
       sources: new BlobSources({
@@ -99,6 +102,8 @@ async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number 
     },
     { limitBytes, fetchConcurrency: 2, unpackLimits: DEFAULT_UNPACK_LIMITS, ...options },
   );
+  caches.push(cache);
+  return cache;
 }
 
 function stored(key: string, sizeBytes = 10): CodeReference {

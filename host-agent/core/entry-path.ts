@@ -15,7 +15,8 @@ export function parseEntryPath(name: string, limits: PathLimits): string[] {
   if (name === '') throw hostError.badEntry(name, 'has no name');
   if (name.includes('\0')) throw hostError.badEntry(name, 'has a NUL character in its name');
   if (name.startsWith('/')) throw hostError.badEntry(name, 'has an absolute path');
-  if (Buffer.byteLength(name) > limits.maxPathBytes) {
+  // no character of a string takes more than three bytes
+  if (name.length * 3 > limits.maxPathBytes && Buffer.byteLength(name) > limits.maxPathBytes) {
     throw hostError.badEntry(name, `has a path longer than ${limits.maxPathBytes} bytes`);
   }
   const segments = name.split('/').filter((segment) => segment !== '' && segment !== '.');
@@ -23,7 +24,9 @@ export function parseEntryPath(name: string, limits: PathLimits): string[] {
   if (segments.length > limits.maxDepth) {
     throw hostError.badEntry(name, `is nested deeper than ${limits.maxDepth} folders`);
   }
-  if (segments.some((segment) => Buffer.byteLength(segment) > MAX_SEGMENT_BYTES)) {
+  if (
+    segments.some((segment) => segment.length * 3 > MAX_SEGMENT_BYTES && Buffer.byteLength(segment) > MAX_SEGMENT_BYTES)
+  ) {
     throw hostError.badEntry(name, `has a part longer than ${MAX_SEGMENT_BYTES} bytes in its name`);
   }
   return segments;

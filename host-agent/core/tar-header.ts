@@ -13,12 +13,19 @@ export interface TarHeader {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
-export function decodeName(bytes: Uint8Array): string {
+export function decodeName(bytes: Buffer): string {
+  // nearly every name, and at a fraction of the decoder's cost
+  if (isAscii(bytes)) return bytes.toString('latin1');
   try {
     return utf8.decode(bytes);
   } catch {
-    throw hostError.badEntry(Buffer.from(bytes).toString('latin1'), 'has a name that is not UTF-8');
+    throw hostError.badEntry(bytes.toString('latin1'), 'has a name that is not UTF-8');
   }
+}
+
+function isAscii(bytes: Buffer): boolean {
+  for (const byte of bytes) if (byte >= 0x80) return false;
+  return true;
 }
 
 export function isZeroBlock(block: Uint8Array): boolean {
@@ -60,10 +67,22 @@ function untilNul(block: Buffer, start: number, length: number): Buffer {
   return end === -1 ? field : field.subarray(0, end);
 }
 
+const [BLANK, ZERO, SEVEN] = [0x20, 0x30, 0x37];
+
+/** Digits between blanks, up to a NUL; nothing at all is 0. By hand: this is done three times for each entry. */
 function readOctal(block: Buffer, start: number, length: number): number | undefined {
-  const text = untilNul(block, start, length).toString('latin1').trim();
-  if (text === '') return 0;
-  return /^[0-7]+$/.test(text) ? Number.parseInt(text, 8) : undefined;
+  let at = start;
+  let end = start;
+  while (end < start + length && block[end] !== 0) end++;
+  while (at < end && block[at] === BLANK) at++;
+  while (end > at && block[end - 1] === BLANK) end--;
+  let value = 0;
+  for (; at < end; at++) {
+    const digit = block[at] ?? 0;
+    if (digit < ZERO || digit > SEVEN) return undefined;
+    value = value * 8 + digit - ZERO;
+  }
+  return value;
 }
 
 /** Octal, or, with the first bit set, big-endian binary (GNU's way above 8 GiB). */

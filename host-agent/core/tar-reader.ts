@@ -109,11 +109,9 @@ export class TarReader {
       this.#beginMeta(header);
       return;
     }
-    const pending = this.#pending;
+    Object.assign(header, this.#pending);
     this.#pending = {};
-    const name = pending.name ?? header.name;
-    const sizeBytes = pending.sizeBytes ?? header.sizeBytes;
-    this.#entry({ ...header, name, linkName: pending.linkName ?? header.linkName, sizeBytes });
+    this.#entry(header);
   }
 
   #entry(header: TarHeader): void {

@@ -6,6 +6,7 @@ import type { CodeFormat } from '@warmpool/protocol/fields.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
 import { removeTree } from '../unpack/remove-tree.ts';
+import type { ZipTail } from '../unpack/zip-directory.ts';
 import type { UnpackedTree } from '../unpack/unpack-job.ts';
 import { runUnpackJob } from '../unpack/unpack-job.ts';
 
@@ -23,21 +24,27 @@ interface UnpackOptions {
   digest?: string;
   /** The archive arrives in pieces of this size. */
   chunkBytes?: number;
+  /** So many bytes of its end arrive before the rest, as those of a zip do. */
+  tailBytes?: number;
+  /** Where its folder is made. */
+  within?: string;
 }
 
 /** Runs the unpack job in this thread, in a folder of its own that is removed again. */
 export async function unpackHere(bytes: Buffer, format: CodeFormat, options: UnpackOptions = {}): Promise<Unpacked> {
-  const { chunkBytes = 64 * 1024, digest = digestOf(bytes), limits = {} } = options;
-  const around = realpathSync(mkdtempSync(join(tmpdir(), 'warmpool-unpack-')));
+  const { chunkBytes = 64 * 1024, digest = digestOf(bytes), limits = {}, tailBytes, within = tmpdir() } = options;
+  const around = realpathSync(mkdtempSync(join(within, 'warmpool-unpack-')));
   const folder = join(around, 'job');
   const job = { folder, format, fileName: 'index.js', digest, limits: { ...DEFAULT_UNPACK_LIMITS, ...limits } };
   let position = 0;
   const incoming = {
     next: (): Promise<Buffer | undefined> => {
-      const chunk = bytes.subarray(position, position + chunkBytes);
+      // a copy, which belongs to the reader
+      const chunk = Buffer.from(bytes.subarray(position, position + chunkBytes));
       position += chunk.length;
       return Promise.resolve(chunk.length === 0 ? undefined : chunk);
     },
+    ...(tailBytes !== undefined && { tail: () => Promise.resolve(tailOf(bytes, tailBytes)) }),
   };
   const unpacked: Unpacked = { tree: {}, strays: [] };
   try {
@@ -51,6 +58,11 @@ export async function unpackHere(bytes: Buffer, format: CodeFormat, options: Unp
     unpacked.strays.push(...readdirSync(folder).filter((name) => name !== 'tree' && name !== 'manifest'));
   await removeTree(around);
   return unpacked;
+}
+
+function tailOf(bytes: Buffer, tailBytes: number): ZipTail {
+  const startByte = Math.max(0, bytes.length - tailBytes);
+  return { startByte, bytes: bytes.subarray(startByte) };
 }
 
 export function digestOf(bytes: Uint8Array): string {

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
+import { releaseChunk } from './release.ts';
 import type { ZipTail } from './zip-directory.ts';
 
-/** Chunks one after the other; `undefined` after the last. Unlike an iterator it can be read on after a reader gave up. */
+/** Chunks one after the other, which belong to their reader; `undefined` after the last. Unlike an iterator it can be read on after a reader gave up. */
 export interface ChunkSource {
   next(): Promise<Buffer | undefined>;
   /** The last bytes, ahead of their turn, where somebody fetched them early. */
@@ -45,7 +46,7 @@ export class HashedSource implements ChunkSource {
   /** Reads what is left, then tells the digest of everything. */
   async digest(): Promise<string> {
     if (this.#digest === undefined) {
-      while ((await this.next()) !== undefined);
+      for await (const chunk of chunksOf(this)) releaseChunk(chunk);
       this.#digest = `sha256:${this.#hash.digest('hex')}`;
     }
     return this.#digest;

@@ -1,35 +1,31 @@
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { createGunzip, createZstdDecompress } from 'node:zlib';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { RATIO_FREE_BYTES } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { HashedSource } from './chunk-source.ts';
 import { chunksOf } from './chunk-source.ts';
+import type { CodecRest } from './codec-stream.ts';
+import { CODEC_OPTIONS, throughCodec } from './codec-stream.ts';
+import { releaseChunk } from './release.ts';
 
-/** With the default of 16 KiB both decompressors run at a third of this speed. */
-const CHUNK_BYTES = 1024 * 1024;
 /** Tar headers are not file contents: room for them beside `maxUnpackedBytes`. */
 const HEADER_BYTES_PER_ENTRY = 4096;
+/** A decoder is made for each zstd frame, however little is in it: so many are free, and then one for so many bytes. */
+const FREE_FRAMES = 64;
+const BYTES_PER_FRAME = 64 * 1024;
 
+type TarFormat = 'tar' | 'tar.gz' | 'tar.zst';
+
+/** A chunk is its reader's until the next one is asked for. */
 export async function* decompress(
-  format: 'tar' | 'tar.gz' | 'tar.zst',
+  format: TarFormat,
   source: HashedSource,
   limits: UnpackLimits,
 ): AsyncGenerator<Buffer, void, undefined> {
-  if (format === 'tar') {
-    yield* chunksOf(source);
-    return;
-  }
-  const codec =
-    format === 'tar.gz' ? createGunzip({ chunkSize: CHUNK_BYTES }) : createZstdDecompress({ chunkSize: CHUNK_BYTES });
   const limitBytes = limits.maxUnpackedBytes + limits.maxEntries * HEADER_BYTES_PER_ENTRY;
   let unpackedBytes = 0;
-  const feeding = pipeline(Readable.from(chunksOf(source), { objectMode: false, highWaterMark: CHUNK_BYTES }), codec);
-  // the reader below sees the same failure; this one only must not go unhandled
-  feeding.catch(() => {});
   try {
-    for await (const chunk of codec as AsyncIterable<Buffer>) {
+    for await (const chunk of readers[format](source)) {
       unpackedBytes += chunk.length;
       if (unpackedBytes > limitBytes) throw hostError.archiveTooLarge(`unpacks to more than ${limitBytes} bytes`);
       if (unpackedBytes > RATIO_FREE_BYTES && unpackedBytes > limits.maxRatio * source.readBytes) {
@@ -37,12 +33,52 @@ export async function* decompress(
       }
       yield chunk;
     }
-    await feeding;
   } catch (error) {
     throw isHostError(error) ? error : translate(error, format);
   }
-  if (codec.bytesWritten < source.readBytes)
-    throw hostError.badArchive(`has data after the end of its ${format} stream`);
+}
+
+const readers: Record<TarFormat, (source: HashedSource) => AsyncGenerator<Buffer, void, undefined>> = {
+  tar: plain,
+  'tar.gz': gunzip,
+  'tar.zst': unzstd,
+};
+
+async function* plain(source: HashedSource): AsyncGenerator<Buffer, void, undefined> {
+  for await (const chunk of chunksOf(source)) {
+    yield chunk;
+    releaseChunk(chunk);
+  }
+}
+
+/** Node reads the members of a gzip file one after the other by itself. */
+async function* gunzip(source: HashedSource): AsyncGenerator<Buffer, void, undefined> {
+  const codec = createGunzip(CODEC_OPTIONS);
+  yield* throughCodec(codec, chunksOf(source));
+  if (codec.bytesWritten < source.readBytes) throw hostError.badArchive('has data after the end of its tar.gz stream');
+}
+
+/** An archive may be of several frames (pzstd, `cat`): Node's decoder ends with the first. */
+async function* unzstd(source: HashedSource): AsyncGenerator<Buffer, void, undefined> {
+  let rest: CodecRest = {};
+  for (let frame = 1; frame === 1 || rest.bytes !== undefined; frame++) {
+    if (frame > FREE_FRAMES + source.readBytes / BYTES_PER_FRAME) {
+      throw hostError.badArchive(`has more than ${FREE_FRAMES} zstd frames of less than ${BYTES_PER_FRAME} bytes`);
+    }
+    const input = chunksAfter(rest.bytes, source);
+    rest = {};
+    try {
+      yield* throughCodec(createZstdDecompress(CODEC_OPTIONS), input, { rest });
+    } catch (error) {
+      const isOther = frame > 1 && (error as NodeJS.ErrnoException).code === 'ZSTD_error_prefix_unknown';
+      throw isOther ? hostError.badArchive('has data after the end of its tar.zst stream', error) : error;
+    }
+  }
+}
+
+async function* chunksAfter(first: Buffer | undefined, source: HashedSource): AsyncGenerator<Buffer, void, undefined> {
+  if (first !== undefined) yield first;
+  yield* chunksOf(source);
 }
 
 function translate(error: unknown, format: string): unknown {

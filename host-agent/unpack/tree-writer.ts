@@ -39,6 +39,8 @@ export class TreeWriter implements TreeSink {
   readonly #limits: UnpackLimits;
   readonly #kinds = new Map<string, 'folder' | 'file' | 'link'>();
   readonly #manifest = new TreeManifest();
+  /** The folder of the last entry, which is there. */
+  #lastParent = '';
   #open: OpenFile | undefined;
   #contentBytes = 0;
   #diskBytes = FILE_SYSTEM_BLOCK_BYTES;
@@ -149,8 +151,11 @@ export class TreeWriter implements TreeSink {
   }
 
   #claimName(path: readonly string[], kind: 'file' | 'link'): string {
-    this.#ensureFolder(path.slice(0, -1));
     const name = path.join('/');
+    const parent = name.slice(0, Math.max(0, name.lastIndexOf('/')));
+    // archives list a folder's files one after the other
+    if (parent !== this.#lastParent) this.#ensureFolder(path.slice(0, -1));
+    this.#lastParent = parent;
     if (this.#kinds.has(name)) throw hostError.badEntry(name, 'is in the archive twice');
     this.#register(name, kind);
     return name;

@@ -5,6 +5,7 @@ import type { CodeFormat } from '@warmpool/protocol/fields.ts';
 import { TarReader } from '../core/tar-reader.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
+import { releaseChunk } from './release.ts';
 import { removeTree } from './remove-tree.ts';
 import { ByteReader } from './byte-reader.ts';
 import { HashedSource } from './chunk-source.ts';
@@ -125,6 +126,7 @@ async function spool(source: HashedSource, path: string): Promise<number> {
       const bytes = chunk;
       crc = crc32(bytes, crc);
       for (let written = 0; written < bytes.length;) written += onDisk('', () => writeSync(fd, bytes, written));
+      releaseChunk(bytes);
     }
   } finally {
     closeSync(fd);

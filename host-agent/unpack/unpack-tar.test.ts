@@ -194,6 +194,34 @@ describe.each([
   });
 });
 
+describe('a tar.zst archive of several frames', () => {
+  const noise = Buffer.from(Uint32Array.from({ length: 200_000 }, (_, index) => (index * 2_654_435_761) >>> 0).buffer);
+  const tar = tarOf([file('index.js', 'hello'), { name: 'noise', body: noise }]);
+  const part = Math.ceil(tar.length / 5);
+  const frames = [0, 1, 2, 3, 4].map((index) => zstdCompressSync(tar.subarray(index * part, (index + 1) * part)));
+  /** What pzstd puts before each of its frames: a skippable one with the size of the next. */
+  const skippable = Buffer.from('502a4d180400000001020304', 'hex');
+
+  test.each([
+    ['one after the other', Buffer.concat(frames)],
+    ['with skippable frames between them', Buffer.concat(frames.flatMap((frame) => [skippable, frame]))],
+    ['with an empty frame at the end', Buffer.concat([...frames, zstdCompressSync(Buffer.alloc(0))])],
+  ])('%s is unpacked, whatever pieces it arrives in', async (_name, bytes) => {
+    for (const chunkBytes of [1_000, frames[0]?.length ?? 0, 1024 * 1024]) {
+      const { tree, error } = await unpackHere(bytes, 'tar.zst', { chunkBytes });
+      expect(error).toBeUndefined();
+      expect(tree['noise'] === `file:${noise.toString('latin1')}`).toBe(true);
+    }
+  });
+
+  test('is refused when one of them is cut off, and when there are many without contents', async () => {
+    const bytes = Buffer.concat(frames);
+    expectRefused(await unpackHere(bytes.subarray(0, -7), 'tar.zst'), 'BadArchive', /truncated|damaged/);
+    const endless = Buffer.concat([bytes, Buffer.alloc(200 * skippable.length, skippable)]);
+    expectRefused(await unpackHere(endless, 'tar.zst'), 'BadArchive', /more than 64 zstd frames/);
+  });
+});
+
 test('a single file becomes a tree of one file with the name that the claim gives', async () => {
   const { tree, error } = await unpackHere(Buffer.from('exports.handler'), 'file');
   expect(error).toBeUndefined();

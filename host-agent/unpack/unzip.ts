@@ -1,4 +1,3 @@
-import { Readable } from 'node:stream';
 import { crc32, createInflateRaw, inflateRawSync } from 'node:zlib';
 import type { Entry } from 'yauzl';
 import { parseEntryPath } from '../core/entry-path.ts';
@@ -8,12 +7,13 @@ import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { RATIO_FREE_BYTES } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { ByteReader } from './byte-reader.ts';
+import { CODEC_OPTIONS, throughCodec } from './codec-stream.ts';
+import { release } from './release.ts';
 
 const LOCAL_HEADER_BYTES = 30;
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;
 /** Above this an entry is streamed; below, one synchronous call is ten times faster than a stream. */
 const WHOLE_ENTRY_BYTES = 8 * 1024 * 1024;
-const INFLATE_CHUNK_BYTES = 1024 * 1024;
 const STORED = 0;
 const DEFLATED = 8;
 const HOST_UNIX = 3;
@@ -60,7 +60,10 @@ async function writeEntry(entry: Entry, reader: ByteReader, sink: TreeSink, limi
   }
   sink.beginFile(path, entry.uncompressedSize, (mode & 0o111) !== 0);
   if (Math.max(entry.compressedSize, entry.uncompressedSize) <= WHOLE_ENTRY_BYTES) {
-    sink.write(await readWhole(entry, reader), entry.crc32);
+    const bytes = await readWhole(entry, reader);
+    sink.write(bytes, entry.crc32);
+    // what is stored is a view of what arrived, and the reader's
+    if (entry.compressionMethod === DEFLATED) release(bytes);
   } else await writeStreamed(entry, reader, sink);
   sink.endFile();
 }
@@ -115,7 +118,7 @@ async function writeStreamed(entry: Entry, reader: ByteReader, sink: TreeSink): 
   const packed = reader.stream(entry.compressedSize);
   let crc = 0;
   try {
-    for await (const chunk of entry.compressionMethod === STORED ? packed : inflateStream(packed)) {
+    for await (const chunk of entry.compressionMethod === STORED ? packed : inflated(packed)) {
       crc = crc32(chunk, crc);
       sink.write(chunk);
     }
@@ -128,11 +131,8 @@ async function writeStreamed(entry: Entry, reader: ByteReader, sink: TreeSink): 
   checkCrc(entry, crc);
 }
 
-async function* inflateStream(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, undefined> {
-  const inflate = createInflateRaw({ chunkSize: INFLATE_CHUNK_BYTES });
-  const source = Readable.from(packed, { objectMode: false });
-  source.on('error', (error) => inflate.destroy(error));
-  yield* source.pipe(inflate) as AsyncIterable<Buffer>;
+function inflated(packed: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
+  return throughCodec(createInflateRaw(CODEC_OPTIONS), packed, { keepsInput: true });
 }
 
 function checkCrc(entry: Entry, actual: number): void {

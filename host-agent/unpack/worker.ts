@@ -11,7 +11,7 @@ import type { AnswerMessage, FeedMessage, StartMessage, VerifyMessage } from './
 class PortChunks implements ChunkSource {
   readonly #port: MessagePort;
   readonly #arrived: FeedMessage[] = [];
-  #wake: (() => void) | undefined;
+  #waiting: (() => void)[] = [];
   #ended = false;
   readonly tail?: () => Promise<ZipTail>;
 
@@ -24,13 +24,13 @@ class PortChunks implements ChunkSource {
       if (message.type === 'tail') return tail.resolve(message);
       if (message.type === 'abort') tail.reject(new Error('the transfer was given up'));
       this.#arrived.push(message);
-      this.#wake?.();
+      for (const wake of this.#waiting.splice(0)) wake();
     });
   }
 
   async next(): Promise<Buffer | undefined> {
     if (this.#ended) return undefined;
-    while (this.#arrived.length === 0) await new Promise<void>((resolve) => (this.#wake = resolve));
+    while (this.#arrived.length === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
     const message = this.#arrived.shift();
     switch (message?.type) {
       case 'chunk':

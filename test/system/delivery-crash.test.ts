@@ -70,12 +70,15 @@ describe('a host-agent killed at any moment', () => {
   }, 900_000);
 });
 
-describe('a disk without inodes', () => {
+describe.each([
+  ['inodes', 'size=64m,nr_inodes=120', 'nr_inodes=2000'],
+  ['space', 'size=600k', 'size=64m'],
+])('a disk without %s', (_what, small, large) => {
   test('is a full cache to the claim, is left as it was, and is used again when there is room', async (context) => {
-    const disk = join(node.folder, 'few-inodes');
+    const disk = join(node.folder, 'small');
     mkdirSync(disk);
-    if (spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,nr_inodes=120', 'tmpfs', disk]).status !== 0) {
-      process.stdout.write('skipped: inode exhaustion: no permission to mount a tmpfs\n');
+    if (spawnSync('mount', ['-t', 'tmpfs', '-o', small, 'tmpfs', disk]).status !== 0) {
+      process.stdout.write('skipped: full disks: no permission to mount a tmpfs\n');
       return context.skip();
     }
     const store = new ObjectServer();
@@ -91,7 +94,7 @@ describe('a disk without inodes', () => {
         message: expect.stringContaining('no space') as string,
       });
       await expect.poll(() => readdirSync(join(disk, 'cache', 'tmp'))).toEqual([]);
-      spawnSync('mount', ['-o', 'remount,nr_inodes=2000', disk]);
+      spawnSync('mount', ['-o', `remount,${large}`, disk]);
       await host.request('POST', '/v1/prefetch', { code: many.code });
       await expect.poll(() => states(host), { timeout: 10_000 }).toEqual(['cached']);
       expect(treesIn(join(disk, 'cache')).get(many.code.digest)).toEqual(many.tree);
