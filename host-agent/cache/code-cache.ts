@@ -28,7 +28,7 @@ export interface CodeCacheDeps {
   unpacker: Unpacker;
   clock: Clock;
   /** Told about each digest that comes and goes. */
-  onCached: (digest: string) => void;
+  onCached: (digest: string, key: string) => void;
   onEvicted: (digest: string) => void;
   onFetched: (timings: FetchTimings) => void;
   /** An entry of an earlier process was not what it was, and is gone. */
@@ -129,6 +129,29 @@ export class CodeCache {
   async verifyAll(): Promise<void> {
     const unverified = [...this.#index.entries()].filter(({ isVerified }) => !isVerified).toReversed();
     for (const { key } of unverified) if (this.#index.isUnverified(key)) await this.#verify(key);
+  }
+
+  /** For work on an entry: where it is, and its tree stays until `letGo`. Undefined when it is not there. */
+  hold(key: string, holder: string): string | undefined {
+    if (!this.#index.has(key) || this.#index.isUnverified(key)) return undefined;
+    this.#index.pin(key, holder);
+    return this.#deps.folder.entryPath(key);
+  }
+
+  letGo(holder: string): void {
+    this.#index.unpin(holder);
+  }
+
+  /** Makes room beside a tree that is held, for what can be done without: nothing is evicted for it. */
+  grow(key: string, moreBytes: number): boolean {
+    const { usedBytes, reservedBytes, limitBytes } = this.#index;
+    if (usedBytes + reservedBytes + moreBytes > limitBytes * HIGH_WATERMARK) return false;
+    this.#index.grow(key, moreBytes);
+    return true;
+  }
+
+  keys(): string[] {
+    return [...this.#index.entries()].map(({ key }) => key);
   }
 
   digests(): string[] {
@@ -239,7 +262,7 @@ export class CodeCache {
       throw error;
     }
     this.#index.add({ key, digest, sizeBytes, lastUsedUnixMs: clock.now(), isVerified: true });
-    this.#deps.onCached(digest);
+    this.#deps.onCached(digest, key);
   }
 
   /** Whether the entry of an earlier process is as it was; one that is not is gone afterwards. */

@@ -125,6 +125,14 @@ export class CacheIndex {
     this.#usedBytes += entry.sizeBytes;
   }
 
+  /** The entry takes more room than it did. */
+  grow(key: string, moreBytes: number): void {
+    const entry = this.#inUse.get(key) ?? this.#unused.peek(key);
+    if (entry === undefined) return;
+    entry.sizeBytes += moreBytes;
+    this.#usedBytes += moreBytes;
+  }
+
   /** Evicts unused entries until at most `targetBytes` are left, or none is left to evict. */
   shrinkTo(targetBytes: number): CacheEntry[] {
     const evicted: CacheEntry[] = [];
