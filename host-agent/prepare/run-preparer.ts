@@ -52,7 +52,9 @@ async function readForm(child: ChildProcess): Promise<PreparedForm | undefined> 
   });
   child.once('error', reject);
   child.once('close', (code, signal) =>
-    code === 0 ? resolve() : reject(new Error(`the preparer ${child.spawnfile} ended with ${signal ?? `code ${code}`}`)),
+    code === 0
+      ? resolve()
+      : reject(new Error(`the preparer ${child.spawnfile} ended with ${signal ?? `code ${code}`}`)),
   );
   try {
     await ended;

@@ -1,4 +1,5 @@
 import { lstat, mkdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { POD_CODE_FOLDER, POD_PREPARED_FOLDER } from '@warmpool/protocol/names.ts';
