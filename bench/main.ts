@@ -2,6 +2,7 @@ import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
+import { benchPrepared, PREPARED_USAGE } from './prepared/main.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -56,5 +57,14 @@ async function delivery(argv: string[]): Promise<void> {
   process.stdout.write(`${config.json ? JSON.stringify(result) : deliveryTable(result)}\n`);
 }
 
+async function prepared(argv: string[]): Promise<void> {
+  try {
+    await benchPrepared(argv);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${PREPARED_USAGE}\n`);
+    process.exitCode = 2;
+  }
+}
+
 const [name, ...rest] = process.argv.slice(2);
-await (name === 'delivery' ? delivery(rest) : claims());
+await (name === 'delivery' ? delivery(rest) : name === 'prepared' ? prepared(rest) : claims());

@@ -124,7 +124,7 @@ async function run(config: HostAgentConfig): Promise<void> {
   unpacker.warmUp();
   cache
     .verifyAll()
-    .then(() => cache.keys().forEach((key) => preparer.add(key)))
+    .then((keys) => keys.forEach((key) => preparer.add(key)))
     .catch(onProblem);
 
   endOnSignals({

@@ -120,38 +120,28 @@ export class CodeCache {
     if (key !== undefined) this.#index.pin(key, podUid);
   }
 
-  release(podUid: PodUid): void {
-    const entry = this.#index.unpin(podUid);
+  release(holder: string): void {
+    const entry = this.#index.unpin(holder);
     if (entry !== undefined) this.#deps.folder.touch(entry).catch(this.#deps.onProblem);
   }
 
   /** Compares what an earlier process left with what it wrote down, one entry after the other, before anybody asks for them. */
-  async verifyAll(): Promise<void> {
+  async verifyAll(): Promise<string[]> {
     const unverified = [...this.#index.entries()].filter(({ isVerified }) => !isVerified).toReversed();
     for (const { key } of unverified) if (this.#index.isUnverified(key)) await this.#verify(key);
+    return unverified.map(({ key }) => key);
   }
 
-  /** For work on an entry: where it is, and its tree stays until `letGo`. Undefined when it is not there. */
+  /** For work on an entry: where it is, and its tree stays until `release`. Undefined when it is not there. */
   hold(key: string, holder: string): string | undefined {
     if (!this.#index.has(key) || this.#index.isUnverified(key)) return undefined;
     this.#index.pin(key, holder);
     return this.#deps.folder.entryPath(key);
   }
 
-  letGo(holder: string): void {
-    this.#index.unpin(holder);
-  }
-
   /** Makes room beside a tree that is held, for what can be done without: nothing is evicted for it. */
   grow(key: string, moreBytes: number): boolean {
-    const { usedBytes, reservedBytes, limitBytes } = this.#index;
-    if (usedBytes + reservedBytes + moreBytes > limitBytes * HIGH_WATERMARK) return false;
-    this.#index.grow(key, moreBytes);
-    return true;
-  }
-
-  keys(): string[] {
-    return [...this.#index.entries()].map(({ key }) => key);
+    return this.#index.grow(key, moreBytes, this.#index.limitBytes * HIGH_WATERMARK);
   }
 
   digests(): string[] {

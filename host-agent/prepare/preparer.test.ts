@@ -34,7 +34,7 @@ function open(...scripts: string[]): Preparer {
           held.add(holder);
           return entryPath;
         },
-        letGo: (holder) => void held.delete(holder),
+        release: (holder) => void held.delete(holder),
         grow: (_key, more) => {
           if (bytes + more > limitBytes) return false;
           bytes += more;

@@ -10,7 +10,7 @@ const IDLE_MS = 500;
 const MAX_WAITING = 1_000;
 
 export interface PreparerDeps {
-  cache: Pick<CodeCache, 'hold' | 'letGo' | 'grow'>;
+  cache: Pick<CodeCache, 'hold' | 'release' | 'grow'>;
   newTmpPath: () => string;
   onProblem: (error: unknown) => void;
 }
@@ -101,7 +101,7 @@ export class Preparer {
       if (!this.#isClosed) onProblem(error);
     } finally {
       this.#run = undefined;
-      cache.letGo(holder);
+      cache.release(holder);
     }
   }
 
