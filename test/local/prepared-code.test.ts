@@ -31,7 +31,12 @@ async function answer(pool: string, claim: ClaimRequestInput): Promise<unknown> 
   const reply = await world.tryClaim(pool, claim);
   expect(reply.status).toBe(201);
   const { address, claimId } = await world.claimState(claim.claimId);
-  const said = await invokeOnce(address?.url ?? '', { method: 'POST', path: '/', body: {}, expect: { status: 200, contains: '' } });
+  const said = await invokeOnce(address?.url ?? '', {
+    method: 'POST',
+    path: '/',
+    body: {},
+    expect: { status: 200, contains: '' },
+  });
   await world.client.release('default', claimId);
   await world.untilFull();
   return JSON.parse(said.text) as unknown;
