@@ -42,7 +42,9 @@ export function readConfig(argv: string[], env: NodeJS.ProcessEnv): ClaimBenchCo
     },
   });
   if (positionals.join(' ') !== 'claim')
-    throw new Error(`unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: claim, delivery, mount`);
+    throw new Error(
+      `unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: claim, delivery, mount, prepared`,
+    );
   const parsed = configSchema.safeParse(values);
   if (!parsed.success)
     throw new Error(parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'));

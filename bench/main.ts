@@ -3,6 +3,7 @@ import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
 import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
+import { benchPrepared, PREPARED_USAGE } from './prepared/main.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -73,7 +74,17 @@ async function run<C extends { json: boolean }, R>(
   process.stdout.write(`${config.json ? JSON.stringify(result) : toTable(result)}\n`);
 }
 
+async function prepared(argv: string[]): Promise<void> {
+  try {
+    await benchPrepared(argv);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${PREPARED_USAGE}\n`);
+    process.exitCode = 2;
+  }
+}
+
 const [name, ...rest] = process.argv.slice(2);
 if (name === 'delivery') await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
+else if (name === 'prepared') await prepared(rest);
 else await claims();

@@ -76,6 +76,11 @@ const settingsSchema = z.object({
   hostPathDir: absolutePath.optional(),
   /** The compiled native/mount-helper.c. */
   mountHelper: absolutePath.optional(),
+  /**
+   * A program that makes a faster form of a tree (prepare/preparer.ts): a JSON list of words, of which `{tree}` stands for the tree.
+   * Repeatable; without one nothing is prepared.
+   */
+  preparer: z.array(z.string().transform(parseCommand)).default([]),
   /** Exit when standard input ends: whoever started this program is gone. */
   parentLifeline: z.boolean().default(false),
 });
@@ -110,6 +115,7 @@ const FLAGS = {
   'kubelet-dir': { type: 'string' },
   'host-path-dir': { type: 'string' },
   'mount-helper': { type: 'string' },
+  preparer: { type: 'string', multiple: true },
   'parent-lifeline': { type: 'boolean' },
 } as const;
 
@@ -165,6 +171,15 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   };
   const cluster = clusterConfig(data);
   return { ...settings, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
+}
+
+function parseCommand(text: string, context: z.RefinementCtx): [string, ...string[]] {
+  try {
+    return z.tuple([z.string().min(1)], z.string()).parse(JSON.parse(text));
+  } catch {
+    context.addIssue('must be a JSON list of strings, for example ["/usr/bin/node", "prepare.mjs", "{tree}"]');
+    return z.NEVER;
+  }
 }
 
 function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig | undefined {

@@ -22,9 +22,13 @@ import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
+import { Preparer } from './prepare/preparer.ts';
 import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
+
+/** Who reads strangers' code on a node. */
+const NOBODY = 65_534;
 
 async function run(config: HostAgentConfig): Promise<void> {
   // the cache's modes must not depend on who starts this program
@@ -47,7 +51,10 @@ async function run(config: HostAgentConfig): Promise<void> {
       unpacker,
       budget,
       clock,
-      onCached: (digest) => events.publish({ type: 'CACHED', digest }),
+      onCached: (digest, key) => {
+        events.publish({ type: 'CACHED', digest });
+        preparer.add(key);
+      },
       onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
       onFetched: (timings) => metrics.observeFetch(timings),
       onMirror: (outcome) => metrics.observeMirror(outcome),
@@ -56,6 +63,11 @@ async function run(config: HostAgentConfig): Promise<void> {
       onProblem,
     },
     config,
+  );
+
+  const preparer = new Preparer(
+    { cache, newTmpPath: () => folder.newTmpPath(), onProblem },
+    { commands: config.preparer, ...(config.cluster === undefined ? {} : { uid: NOBODY }) },
   );
 
   // pods: those that outlived the last process say what they use before anything is evicted
@@ -91,6 +103,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     cache,
     delivery: volumes.delivery,
     log,
+    onInFlight: (count) => preparer.setLoadsInFlight(count),
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
   const prefetcher = new Prefetcher({ cache, onProblem });
@@ -109,13 +122,17 @@ async function run(config: HostAgentConfig): Promise<void> {
   if (config.opsListen !== undefined) await listen(probes, config.opsListen);
   // off everybody's path; started by the first fetch it would cost that one some hundred milliseconds
   unpacker.warmUp();
-  cache.verifyAll().catch(onProblem);
+  cache
+    .verifyAll()
+    .then((keys) => keys.forEach((key) => preparer.add(key)))
+    .catch(onProblem);
 
   endOnSignals({
     log,
     drain: () => loads.drain(),
     close: async () => {
       prefetcher.close();
+      preparer.close();
       cache.close();
       await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },

@@ -21,6 +21,8 @@ RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund --wo
 COPY protocol protocol
 COPY wire wire
 COPY host-agent host-agent
+# With what it compiles code for the pods' interpreter: the same one.
+COPY runtime-agent/bootstrap/nodejs runtime-agent/bootstrap/nodejs
 
 FROM ${BASE}
 COPY --from=mount-helper /mount-helper /usr/local/bin/mount-helper

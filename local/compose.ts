@@ -20,6 +20,7 @@ import { HostAgentProcess } from './host-agent-process.ts';
 import { Kubelet } from './kubelet/kubelet.ts';
 import { loopbackOnly } from './loopback-only.ts';
 import { Reaper } from './reaper/reaper.ts';
+import { preparerArgs } from './preparers.ts';
 import { chooseRunParent, createRunDir, type RunDir } from './run-dir.ts';
 
 const NODE_NAME = 'local';
@@ -38,6 +39,8 @@ export interface LocalOptions {
   listen: { host: string; port: number } | undefined;
   logLevel: string;
   hostAgentArgs?: string[];
+  /** Whether code that was fetched is prepared for the next load, which is the default. */
+  prepares?: boolean;
 }
 
 interface Parts {
@@ -102,7 +105,9 @@ export class LocalCluster {
     await writeFile(grantKeyFile, grantKey, { mode: 0o600 });
     await mkdir(cacheDir);
 
-    const { storeUrl, hostEnv, logLevel, hostAgentArgs: extraArgs = [] } = options;
+    const { storeUrl, hostEnv, logLevel, hostAgentArgs = [], prepares = true } = options;
+    const runtimes = options.runtimes ?? (await findRuntimes());
+    const extraArgs = [...(prepares ? preparerArgs(runtimes) : []), ...hostAgentArgs];
     const hostAgent = new HostAgentProcess(
       { reaper, log },
       {
@@ -117,7 +122,7 @@ export class LocalCluster {
         extraArgs,
       },
     );
-    const [runtimes] = await Promise.all([options.runtimes ?? findRuntimes(), hostAgent.start()]);
+    await hostAgent.start();
 
     const random = Math.random;
     const cluster = new MemoryCluster({ clock: systemClock, random });

@@ -30,3 +30,5 @@ export const CSI_DRIVER = 'code.warmpool.dev';
 export const POD_VOLUME_PATH = '/run/warmpool';
 /** In that volume: where the code appears. */
 export const POD_CODE_FOLDER = 'code';
+/** Beside the code: forms of it that make a load faster, one folder for each interpreter that they fit. A runtime may use them. */
+export const POD_PREPARED_FOLDER = 'prepared';

@@ -2,6 +2,7 @@ import { renameSync } from 'node:fs';
 import { chmod, mkdir, readdir, readFile, realpath, stat, utimes, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { z } from 'zod';
+import { POD_PREPARED_FOLDER } from '@warmpool/protocol/names.ts';
 import { digestOfCacheKey } from '../core/cache-key.ts';
 import type { CacheEntry } from '../core/cache-index.ts';
 import { hostError } from '../errors.ts';
@@ -103,6 +104,8 @@ export class CacheFolder {
       const { sizeBytes } = sizeFileSchema.parse(JSON.parse(text));
       const { mtimeMs } = await stat(join(this.entriesPath, key));
       await stat(this.treePath(key));
+      // not in the manifest, and soon made again
+      await removeTree(join(this.entriesPath, key, POD_PREPARED_FOLDER));
       return { key, digest, sizeBytes, lastUsedUnixMs: Math.round(mtimeMs), isVerified: false };
     } catch {
       return undefined;

@@ -28,7 +28,7 @@ export interface CodeCacheDeps {
   unpacker: Unpacker;
   clock: Clock;
   /** Told about each digest that comes and goes. */
-  onCached: (digest: string) => void;
+  onCached: (digest: string, key: string) => void;
   onEvicted: (digest: string) => void;
   onFetched: (timings: FetchTimings) => void;
   /** An entry of an earlier process was not what it was, and is gone. */
@@ -120,15 +120,28 @@ export class CodeCache {
     if (key !== undefined) this.#index.pin(key, podUid);
   }
 
-  release(podUid: PodUid): void {
-    const entry = this.#index.unpin(podUid);
+  release(holder: string): void {
+    const entry = this.#index.unpin(holder);
     if (entry !== undefined) this.#deps.folder.touch(entry).catch(this.#deps.onProblem);
   }
 
   /** Compares what an earlier process left with what it wrote down, one entry after the other, before anybody asks for them. */
-  async verifyAll(): Promise<void> {
+  async verifyAll(): Promise<string[]> {
     const unverified = [...this.#index.entries()].filter(({ isVerified }) => !isVerified).toReversed();
     for (const { key } of unverified) if (this.#index.isUnverified(key)) await this.#verify(key);
+    return unverified.map(({ key }) => key);
+  }
+
+  /** For work on an entry: where it is, and its tree stays until `release`. Undefined when it is not there. */
+  hold(key: string, holder: string): string | undefined {
+    if (!this.#index.has(key) || this.#index.isUnverified(key)) return undefined;
+    this.#index.pin(key, holder);
+    return this.#deps.folder.entryPath(key);
+  }
+
+  /** Makes room beside a tree that is held, for what can be done without: nothing is evicted for it. */
+  grow(key: string, moreBytes: number): boolean {
+    return this.#index.grow(key, moreBytes, this.#index.limitBytes * HIGH_WATERMARK);
   }
 
   digests(): string[] {
@@ -239,7 +252,7 @@ export class CodeCache {
       throw error;
     }
     this.#index.add({ key, digest, sizeBytes, lastUsedUnixMs: clock.now(), isVerified: true });
-    this.#deps.onCached(digest);
+    this.#deps.onCached(digest, key);
   }
 
   /** Whether the entry of an earlier process is as it was; one that is not is gone afterwards. */

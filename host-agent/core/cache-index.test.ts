@@ -82,4 +82,16 @@ describe('the cache index', () => {
       }),
     );
   });
+
+  test('lets an entry in use grow while there is room, and evicts it with all it has grown by', () => {
+    const index = new CacheIndex(30);
+    for (const key of ['a', 'b']) index.add(anEntry(key));
+    expect(index.grow('a', 5, 27)).toBe(false);
+    index.pin('a', 'preparation');
+    expect([index.grow('a', 8, 27), index.grow('a', 7, 27), index.usedBytes]).toEqual([false, true, 27]);
+    index.unpin('preparation');
+    index.get('b', 1);
+    expect(index.shrinkTo(10).map(({ key, sizeBytes }) => [key, sizeBytes])).toEqual([['a', 17]]);
+    expect(index.usedBytes).toBe(10);
+  });
 });

@@ -125,6 +125,16 @@ export class CacheIndex {
     this.#usedBytes += entry.sizeBytes;
   }
 
+  /** The entry, which is in use, takes more room than it did, or less; false when all together would then take more than `limitBytes`. */
+  grow(key: string, moreBytes: number, limitBytes: number): boolean {
+    const entry = this.#inUse.get(key);
+    if (entry === undefined) return false;
+    if (moreBytes > 0 && this.#usedBytes + this.#reservedBytes + moreBytes > limitBytes) return false;
+    entry.sizeBytes += moreBytes;
+    this.#usedBytes += moreBytes;
+    return true;
+  }
+
   /** Evicts unused entries until at most `targetBytes` are left, or none is left to evict. */
   shrinkTo(targetBytes: number): CacheEntry[] {
     const evicted: CacheEntry[] = [];

@@ -1,5 +1,6 @@
-import { join } from 'node:path';
-import { POD_CODE_FOLDER, POD_VOLUME_PATH } from '@warmpool/protocol/names.ts';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { POD_CODE_FOLDER, POD_PREPARED_FOLDER, POD_VOLUME_PATH } from '@warmpool/protocol/names.ts';
 import { mountsAt } from '../core/mount-table.ts';
 import { hostError } from '../errors.ts';
 import { MountError, MountUncertain } from '../mounts/mount-error.ts';
@@ -25,7 +26,19 @@ export class MountDelivery implements CodeDelivery {
     this.#staging = staging;
   }
 
-  async deliver({ podUid, folder }: DeliveryTarget, treePath: string): Promise<string> {
+  async deliver(pod: DeliveryTarget, treePath: string): Promise<string> {
+    const [codePath] = await Promise.all([this.#deliverCode(pod, treePath), this.#deliverPrepared(pod, treePath)]);
+    return codePath;
+  }
+
+  /** A load is right without it. */
+  async #deliverPrepared({ folder }: DeliveryTarget, treePath: string): Promise<void> {
+    const prepared = join(dirname(treePath), POD_PREPARED_FOLDER);
+    if (!existsSync(prepared)) return;
+    await this.#mounter.bind(this.#staging.sourceOf(prepared), folder.volumePath, POD_PREPARED_FOLDER).catch(() => {});
+  }
+
+  async #deliverCode({ podUid, folder }: DeliveryTarget, treePath: string): Promise<string> {
     for (let attempt = 1; ; attempt++) {
       try {
         await this.#mounter.bind(this.#staging.sourceOf(treePath), folder.volumePath, POD_CODE_FOLDER);

@@ -20,6 +20,8 @@ export interface LoadServiceDeps {
   cache: CodeCache;
   delivery: CodeDelivery;
   log: Logger;
+  /** How many there are now, whenever that changes. */
+  onInFlight: (count: number) => void;
   onEnded: (outcome: LoadOutcome) => void;
 }
 
@@ -52,10 +54,10 @@ export class LoadService {
   /** `caller` aborts when whoever asked is gone: a fetch then stops, a load that was sent runs to its end. */
   async load(request: HostLoadRequest, caller: AbortSignal): Promise<HostLoadReply> {
     if (this.#isDraining) throw hostError.draining();
-    const { clock, onEnded } = this.#deps;
+    const { clock, onEnded, onInFlight } = this.#deps;
     const startedMs = clock.monotonic();
     let outcome: Pick<LoadOutcome, 'code' | 'codeSource'> = { code: 'Internal', codeSource: 'none' };
-    this.#inFlight++;
+    onInFlight(++this.#inFlight);
     try {
       const reply = await this.#run(request, caller, startedMs);
       outcome = { code: 'ok', codeSource: reply.codeSource };
@@ -65,7 +67,8 @@ export class LoadService {
       throw error;
     } finally {
       onEnded({ ...outcome, seconds: (clock.monotonic() - startedMs) / 1000 });
-      if (--this.#inFlight === 0) this.#onIdle?.();
+      onInFlight(--this.#inFlight);
+      if (this.#inFlight === 0) this.#onIdle?.();
     }
   }
 

@@ -4,7 +4,7 @@ import { chmod, mkdir, readdir, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { podUidSchema } from '@warmpool/protocol/fields.ts';
-import { POD_CODE_FOLDER } from '@warmpool/protocol/names.ts';
+import { POD_CODE_FOLDER, POD_PREPARED_FOLDER } from '@warmpool/protocol/names.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 import { adoptDelivered, isVolumeAt } from './delivered-code.ts';
 import type { PodVolumesDeps } from './pod-volumes.ts';
@@ -83,10 +83,15 @@ export class HostPathVolumes {
         ? this.#remove(podUid, path)
         : isFinal(podUid)
           ? // the kubelet cannot take its own mount of the folder away while the code is mounted in it
-            unmountTree(this.#deps.mounter, join(path, POD_CODE_FOLDER))
+            this.#takeCode(path)
           : this.#adopt(podUid, path);
       await settled.catch(onProblem);
     }
+  }
+
+  async #takeCode(path: string): Promise<void> {
+    await unmountTree(this.#deps.mounter, join(path, POD_PREPARED_FOLDER));
+    await unmountTree(this.#deps.mounter, join(path, POD_CODE_FOLDER));
   }
 
   async #adopt(podUid: PodUid, path: string): Promise<void> {
@@ -94,9 +99,11 @@ export class HostPathVolumes {
     if (records.isMarkedMounted(podUid)) return;
     // the kubelet gives it the mode of its parent, without the bit that keeps a pod's user from moving `code` away
     await chmod(path, 0o1777);
-    await mkdir(join(path, POD_CODE_FOLDER), { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== 'EEXIST') throw error;
-    });
+    for (const folder of [POD_CODE_FOLDER, POD_PREPARED_FOLDER]) {
+      await mkdir(join(path, folder), { mode: 0o755 }).catch((error: NodeJS.ErrnoException) => {
+        if (error.code !== 'EEXIST') throw error;
+      });
+    }
     const record: VolumeRecord = { podUid, volume: { kind: 'hostPath', path } };
     if (records.read(podUid) === undefined) records.create(record);
     records.markMounted(record);

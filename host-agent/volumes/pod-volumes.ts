@@ -1,7 +1,8 @@
 import { lstat, mkdir, rmdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import { POD_CODE_FOLDER } from '@warmpool/protocol/names.ts';
+import { POD_CODE_FOLDER, POD_PREPARED_FOLDER } from '@warmpool/protocol/names.ts';
 import type { Mount } from '../core/mount-table.ts';
 import { MountError, MountUnavailable, MountUncertain } from '../mounts/mount-error.ts';
 import type { Mounter } from '../mounts/mounter.ts';
@@ -81,6 +82,8 @@ export class PodVolumes {
     if (known === undefined) records.create(record);
     await makeFolder(path);
     await this.#mount(path);
+    // before the pod is there; a volume from before a restart may have one
+    await mkdir(join(path, POD_PREPARED_FOLDER), { mode: 0o755 }).catch(ignore('EEXIST'));
     records.markMounted(record);
     onChanged(podUid);
     log.info({ podUid, ...pod }, 'volume published');

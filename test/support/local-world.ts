@@ -54,6 +54,8 @@ export class LocalWorld {
       pools,
       listen: { host: '127.0.0.1', port: 0 },
       logLevel: 'fatal',
+      // the tests that are about it say so
+      prepares: false,
       ...options,
     });
     const world = new LocalWorld(local, folder);

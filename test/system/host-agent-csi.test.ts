@@ -1,4 +1,4 @@
-import { readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { Prng } from '../sim/prng.ts';
@@ -66,6 +66,41 @@ describe.skipIf(missing !== undefined)('the CSI services', () => {
     const next = await node.publishedPod('pod-2');
     await (await host.events()).podState('pod-2', 'standby');
     expect(await host.load(next, code)).toMatchObject({ statusCode: 200, body: { codeSource: 'cache' } });
+  });
+
+  test('show a pod what was prepared of its code, read-only, and take it away with the volume', async () => {
+    const script = 'test "$(id -u)" = 65534 && test -r "$1/index.js" && printf "some-interpreter/pack\\nfaster"';
+    // whoever prepares is not root, and gets to the tree by its path
+    chmodSync(node.node.folder, 0o755);
+    const host = await node.host(['--preparer', JSON.stringify(['/bin/sh', '-c', script, 'sh', '{tree}'])]);
+    const code = node.node.stored('hello.tar');
+    const first = await node.publishedPod('pod-1');
+    await (await host.events()).podState('pod-1', 'standby');
+    expect(await host.load(first, code)).toMatchObject({ statusCode: 200 });
+    const sizeBytes = async (): Promise<number> =>
+      ((await host.request('GET', '/v1/cache')).body as { entries: { sizeBytes: number }[] }).entries[0]?.sizeBytes ??
+      0;
+    const before = await sizeBytes();
+    await expect.poll(sizeBytes, { timeout: 30_000 }).toBe(before + 'faster'.length);
+
+    const second = await node.publishedPod('pod-2');
+    await (await host.events()).podState('pod-2', 'standby');
+    const prepared = join(second.folder, 'prepared/some-interpreter/pack');
+    // counted before it is put there
+    await expect
+      .poll(() =>
+        readFileSync(
+          join(node.node.folder, 'cache/sha256', `${code.digest.slice(7)}.tar`, 'prepared/some-interpreter/pack'),
+          'utf8',
+        ),
+      )
+      .toBe('faster');
+    expect(await host.load(second, code)).toMatchObject({ statusCode: 200, body: { codeSource: 'cache' } });
+    expect(readFileSync(prepared, 'utf8')).toBe('faster');
+    expect(() => writeFileSync(prepared, 'x')).toThrow(/EROFS/);
+    await node.removePod('pod-2');
+    await node.removePod('pod-1');
+    expect(node.volumeMounts()).toEqual([]);
   });
 
   test('do the same again when asked again', async () => {

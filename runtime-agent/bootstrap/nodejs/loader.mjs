@@ -4,6 +4,7 @@ import { AgentError } from './errors.mjs';
 import { ExitCalled } from './exit-trap.mjs';
 import { clearTimeout, Math, performance, Promise, Set, setTimeout } from './globals.mjs';
 import { environmentOf, replaceEnvironment } from './identity.mjs';
+import { usePrepared } from './prepared.mjs';
 import { describeUserError } from './user-error.mjs';
 import { findHandlerFile, findMainFile, pickHandler, startImport } from './user-module.mjs';
 
@@ -124,6 +125,7 @@ export class Loader {
     bindProcess(request, config, file);
     await listen();
     const startedAt = performance.now();
+    usePrepared(request.code.path);
     /** @param {unknown} exports */
     const finish = (exports) => {
       const importMs = performance.now() - startedAt;
@@ -158,6 +160,7 @@ export class Loader {
     const isServed = app.listening(config.host, config.port);
     watchApp();
     const startedAt = performance.now();
+    usePrepared(request.code.path);
     await this.#guarded(request, () => startImport(file, true));
     const importMs = performance.now() - startedAt;
     this.#phase = 'listen';

@@ -35,7 +35,7 @@ export const PRODUCT_IMAGES: ImageRecipe[] = [
     tag: 'warmpool.dev/host-agent:0.1.0',
     dockerfile: 'images/host-agent.Dockerfile',
     bases: { NODE: NODE_BASE, COMPILER: COMPILER_BASE, BASE: CC_BASE },
-    sources: [...PACKAGE_FILES, 'protocol', 'wire', 'host-agent'],
+    sources: [...PACKAGE_FILES, 'protocol', 'wire', 'host-agent', 'runtime-agent/bootstrap/nodejs'],
   },
   {
     tag: 'warmpool.dev/runtime-nodejs:24',

@@ -19,6 +19,7 @@ from .channel import Channel
 from .handler import Handler
 from .identity import Identity, bind
 from .rehearsal import Untouched
+from ..prepared import use_prepared
 from .user_code import exit_code_of, import_app, import_handler, run_as_main
 from .user_errors import UserCodeFailed, describe_error
 
@@ -118,6 +119,7 @@ class Child:
         except OSError as error:
             message = f"the code folder {code_path} cannot be used: {error}"
             raise UserCodeFailed("UserCodeError", "import", message) from None
+        use_prepared(code_path)
         if self._held:
             finder = HeldFinder(self._held, code_path)
             if finder.brings_other_extensions():
