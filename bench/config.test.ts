@@ -9,8 +9,8 @@ describe('the settings of a benchmark', () => {
   });
 
   it.each([
-    [[], /unknown benchmark ""; there is: claim, delivery/],
-    [['clam'], /unknown benchmark "clam"; there is: claim, delivery/],
+    [[], /unknown benchmark ""; there is: claim, delivery, load/],
+    [['clam'], /unknown benchmark "clam"; there is: claim, delivery, load/],
     [['claim', '--target', 'moon'], /^--target: must be local or cluster/],
     [
       ['claim', '--target', 'cluster', '--function', 'express-app'],

@@ -42,7 +42,7 @@ export function readConfig(argv: string[], env: NodeJS.ProcessEnv): ClaimBenchCo
     },
   });
   if (positionals.join(' ') !== 'claim')
-    throw new Error(`unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: claim, delivery`);
+    throw new Error(`unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: claim, delivery, load`);
   const parsed = configSchema.safeParse(values);
   if (!parsed.success)
     throw new Error(parsed.error.issues.map((issue) => `--${issue.path.join('.')}: ${issue.message}`).join('\n'));

@@ -2,6 +2,8 @@ import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
+import { LOAD_USAGE, readLoadConfig } from './load/config.ts';
+import { benchLoads, loadTable } from './load/main.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -56,5 +58,20 @@ async function delivery(argv: string[]): Promise<void> {
   process.stdout.write(`${config.json ? JSON.stringify(result) : deliveryTable(result)}\n`);
 }
 
+async function loads(argv: string[]): Promise<void> {
+  let config;
+  try {
+    config = readLoadConfig(argv, process.env);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${LOAD_USAGE}\n`);
+    process.exitCode = 2;
+    return;
+  }
+  const result = await benchLoads(config);
+  process.stdout.write(`${config.json ? JSON.stringify(result) : loadTable(result)}\n`);
+}
+
 const [name, ...rest] = process.argv.slice(2);
-await (name === 'delivery' ? delivery(rest) : claims());
+if (name === 'delivery') await delivery(rest);
+else if (name === 'load') await loads(rest);
+else await claims();
