@@ -27,11 +27,13 @@ Headers = Iterable["tuple[str, str]"]
 class Responder:
     """Answers one request, once. After the client has gone it answers nobody."""
 
-    __slots__ = ("_connection", "on_gone")
+    __slots__ = ("_connection", "_has_begun", "on_gone", "on_drained")
 
     def __init__(self, connection: "_Connection"):
         self._connection: _Connection | None = connection
+        self._has_begun = False
         self.on_gone: Callable[[], None] | None = None
+        self.on_drained: Callable[[], None] | None = None
 
     def send(self, status: int, headers: Headers, body: bytes) -> None:
         connection, self._connection = self._connection, None
@@ -39,11 +41,37 @@ class Responder:
         if connection is not None:
             connection.answer(status, headers, body)
 
+    def begin(self, status: int, headers: Headers) -> None:
+        """The head of an answer that comes piece by piece."""
+        self._has_begun = True
+        if self._connection is not None:
+            self._connection.begin(status, headers)
+
+    def write(self, piece: bytes) -> int:
+        """How many bytes wait for the client now."""
+        return 0 if self._connection is None else self._connection.write_piece(piece)
+
+    def end(self) -> None:
+        connection, self._connection = self._connection, None
+        self.on_gone = self.on_drained = None
+        if connection is not None:
+            connection.end_stream()
+
     def send_error(self, error: AgentError, headers: Headers = ()) -> None:
+        if self._has_begun:
+            return self._cut()
         self.send(error.status, [*error.headers(), *headers], error.body())
+
+    def _cut(self) -> None:
+        """Half an answer must not look like a whole one."""
+        connection, self._connection = self._connection, None
+        self.on_gone = self.on_drained = None
+        if connection is not None:
+            connection.cut()
 
     def gone(self) -> None:
         self._connection = None
+        self.on_drained = None
         on_gone, self.on_gone = self.on_gone, None
         if on_gone is not None:
             on_gone()
@@ -126,6 +154,8 @@ class _Connection:
         self._responder: Responder | None = None
         self._request: Request | None = None
         self._is_lingering = False
+        self._is_chunked = False
+        self._is_bodiless = False
         self._is_proceeding = False
         self._is_ended_by_client = False
         self._timer: Timer | None = None
@@ -150,6 +180,43 @@ class _Connection:
         self._output += "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
         if not is_head and status not in (204, 304):
             self._output += body
+        self._finish(is_kept_alive)
+
+    def begin(self, status: int, headers: Headers) -> None:
+        request = self._request
+        self._is_chunked = request is not None and request.takes_chunks
+        self._is_bodiless = status in (204, 304) or (request is not None and request.method == "HEAD")
+        lines = [f"HTTP/1.1 {status} {REASON_PHRASES.get(status, 'Status')}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if self._is_chunked and status not in (204, 304):
+            lines.append("Transfer-Encoding: chunked")
+        if not self._keeps_alive_after_stream():
+            lines.append("Connection: close")
+        self._output += "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+        self._write()
+
+    def write_piece(self, piece: bytes) -> int:
+        if piece and not self._is_bodiless:
+            self._output += b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece
+            self._write()
+        return len(self._output)
+
+    def end_stream(self) -> None:
+        is_kept_alive = self._keeps_alive_after_stream()
+        self._request = self._responder = None
+        if self._is_chunked and not self._is_bodiless:
+            self._output += b"0\r\n\r\n"
+        self._finish(is_kept_alive)
+
+    def cut(self) -> None:
+        self._responder = None
+        self._close()
+
+    def _keeps_alive_after_stream(self) -> bool:
+        request = self._request
+        return request is not None and request.is_kept_alive and self._is_chunked and not self._server.is_closing
+
+    def _finish(self, is_kept_alive: bool) -> None:
         self._is_lingering = not is_kept_alive
         self._write()
         if not self._is_lingering:
@@ -227,6 +294,9 @@ class _Connection:
                 return self._close()
             self._restart_timer(LINGER_SECONDS)
         self._rewatch()
+        on_drained = None if self._responder is None or self._output else self._responder.on_drained
+        if on_drained is not None:
+            on_drained()
 
     def _rewatch(self) -> None:
         if self._fd >= 0:
