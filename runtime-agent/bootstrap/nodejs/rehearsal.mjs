@@ -40,6 +40,8 @@ async function rehearseModule(config, fileName) {
     terminationPath: path.join(folder, 'rehearsal.json'),
     watchdogPath: path.join(folder, 'rehearsal.sock'),
     endProcess: () => {},
+    // never: it would be a thread and a socket, and is cancelled when the agent is disposed of
+    watchdogDelayMs: 2 ** 31 - 1,
   });
   const connection = new http.Agent({ keepAlive: true, maxSockets: 1 });
   agent.hook();
@@ -47,7 +49,7 @@ async function rehearseModule(config, fileName) {
     await agent.control.listen(socketPath);
     agent.lifecycle.moveTo('standby');
     /** @param {string} route @param {unknown} body */
-    const post = (route, body) => postJson(connection, socketPath, route, body);
+    const post = (route, body) => postJson({ agent: connection, socketPath }, route, body);
     await post('/v1/load', {});
     const loaded = await post('/v1/load', {
       claimId: 'rehearsal',
@@ -64,10 +66,18 @@ async function rehearseModule(config, fileName) {
     if (loaded !== 200) throw new Error(`the rehearsal of ${fileName} was answered with ${loaded}`);
     for (let index = 0; index < INVOKES; index++) await post('/v1/invoke', { index });
     await post('/v1/invoke', { fails: true });
+    // a first request comes on a connection of its own to the served port
+    const { port } = /** @type {import('node:net').AddressInfo} */ (agent.served.address());
+    for (let index = 0; index < INVOKES; index++) {
+      await postJson({ agent: false, host: '127.0.0.1', port }, '/?rehearsal=1', { index });
+    }
   } finally {
     agent.unhook();
-    agent.dispose();
     connection.destroy();
+    // a handle that is still closing is something that user code could list
+    const closed = new Promise((resolve) => agent.served.close(resolve));
+    agent.dispose();
+    await closed;
   }
 }
 
@@ -97,16 +107,19 @@ function forgetModules() {
 }
 
 /**
- * @param {import('node:http').Agent} agent @param {string} socketPath @param {string} route @param {unknown} body
+ * @param {import('node:http').RequestOptions} to @param {string} route @param {unknown} body
  * @returns {Promise<number>} the status
  */
-function postJson(agent, socketPath, route, body) {
+function postJson(to, route, body) {
   return new Promise((resolve, reject) => {
+    let status = 0;
     const headers = { 'content-type': 'application/json' };
-    const request = http.request({ agent, socketPath, path: route, method: 'POST', headers }, (response) => {
+    const request = http.request({ ...to, path: route, method: 'POST', headers }, (response) => {
       response.resume();
-      response.once('end', () => resolve(response.statusCode ?? 0));
+      status = response.statusCode ?? 0;
+      if (to.agent !== false) response.once('end', () => resolve(status));
     });
+    if (to.agent === false) request.once('socket', (socket) => socket.once('close', () => resolve(status)));
     request.once('error', reject);
     request.end(JSON.stringify(body));
   });
