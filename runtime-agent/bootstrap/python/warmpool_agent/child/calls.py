@@ -73,9 +73,13 @@ class Calls:
     def _stream(self, stream: Stream) -> Reply:
         """Told from the first piece on, so that one that fails before is an error like any other."""
         head: dict[str, Any] = {"type": "begin", "status": stream.status, "headers": stream.headers}
-        for piece in stream.pieces:
-            self._tell(head, piece)
-            head = {"type": "piece"}
+        try:
+            for piece in stream.pieces:
+                self._tell(head, piece)
+                head = {"type": "piece"}
+        finally:
+            # what it cleans up is still this request's
+            stream.pieces.close()
         if head["type"] == "begin":
             self._tell(head, b"")
         return {"type": "streamed"}, b""

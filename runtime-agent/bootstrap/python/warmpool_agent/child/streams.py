@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable, Iterator, NamedTuple
+from typing import Any, Callable, Generator, NamedTuple
 
 from .payload import BYTES_TYPE, Result, ResultIsUnsendable, is_full_result, write_result
 
@@ -10,7 +10,7 @@ from .payload import BYTES_TYPE, Result, ResultIsUnsendable, is_full_result, wri
 class Stream(NamedTuple):
     status: int
     headers: list[tuple[str, str]]
-    pieces: Iterator[bytes]
+    pieces: Generator[bytes, None, None]
 
 
 def read_answer(value: Any, run: Callable[[Any], Any]) -> Result | Stream:
@@ -29,7 +29,7 @@ def _is_iterator(value: Any) -> bool:
     return hasattr(type(value), "__next__") or hasattr(type(value), "__anext__")
 
 
-def _pieces_of(source: Any, run: Callable[[Any], Any]) -> Iterator[bytes]:
+def _pieces_of(source: Any, run: Callable[[Any], Any]) -> Generator[bytes, None, None]:
     is_async = hasattr(type(source), "__anext__")
     try:
         while True:
