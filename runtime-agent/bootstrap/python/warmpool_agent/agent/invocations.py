@@ -11,7 +11,7 @@ from ..errors import AgentError
 from ..event_loop import EventLoop
 from ..frames import Frame
 from ..http.parser import Request
-from ..http.server import Responder
+from ..http.responder import Responder
 from .child_process import ChildProcess
 from .ending import Ending
 from .exit_cause import ExitCause
