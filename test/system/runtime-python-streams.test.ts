@@ -22,8 +22,11 @@ describe.skipIf(missing !== undefined)('handlers in Python that answer piece by 
     expect(answer.text).toContain('"ready"');
     return process;
   };
-  const stateOf = async (process: PythonProcess, id: string): Promise<unknown> =>
-    ((await process.get(`/v1/status?requestId=${id}`)).body['requests'] as { state: string }[])[0]?.state;
+  /** Undefined before the request has come in. */
+  const stateOf = async (process: PythonProcess, id: string): Promise<string | undefined> => {
+    const { body } = await process.get(`/v1/status?requestId=${id}`);
+    return (body['requests'] as { state: string }[] | undefined)?.[0]?.state;
+  };
   const until = async (what: string, isTrue: () => Promise<boolean>): Promise<void> => {
     const end = Date.now() + LIMIT_MS;
     while (!(await isTrue())) {
