@@ -40,7 +40,7 @@ export class CpuResizes {
       (resized) => {
         if (!this.#isOf(entry, uid)) return;
         this.#tell(entry, { cpu, state: 'accepted' });
-        this.#follow(this.#deps.pods.getByUid(uid as PodUid) ?? resized);
+        this.#follow(this.#deps.pods.getByUid(uid) ?? resized);
       },
       (error: unknown) => {
         const isUnsupported = isKubeError(error, 404) && !error.message.includes(name);
