@@ -2,6 +2,8 @@ import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
+import { LOAD_USAGE, readLoadConfig } from './load/config.ts';
+import { benchLoads, loadTable } from './load/main.ts';
 import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
 import { benchPrepared, PREPARED_USAGE } from './prepared/main.ts';
 
@@ -85,6 +87,7 @@ async function prepared(argv: string[]): Promise<void> {
 
 const [name, ...rest] = process.argv.slice(2);
 if (name === 'delivery') await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
+else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
 else if (name === 'prepared') await prepared(rest);
 else await claims();

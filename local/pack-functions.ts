@@ -80,7 +80,12 @@ export async function packFunctions(
   };
 }
 
-async function packFunction(folder: string, folders: PackFolders, deps: PackDeps): Promise<PackedFunction> {
+/** @throws ToolError when this machine cannot pack it. */
+export async function packFunction(
+  folder: string,
+  folders: Omit<PackFolders, 'functionsDir'>,
+  deps: PackDeps,
+): Promise<PackedFunction> {
   const file = await loadFunctionFile(folder);
   const runtime = presentRuntime(file, deps.runtimes);
   const files = await listFiles(folder);

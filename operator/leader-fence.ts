@@ -15,6 +15,7 @@ export function fencedKube(kube: KubeClient, leads: () => boolean): KubeClient {
     create: (...call) => (leads() ? kube.create(...call) : refused()),
     patch: (...call) => (leads() ? kube.patch(...call) : refused()),
     patchStatus: (...call) => (leads() ? kube.patchStatus(...call) : refused()),
+    patchResize: (...call) => (leads() ? kube.patchResize(...call) : refused()),
     delete: (...call) => (leads() ? kube.delete(...call) : refused()),
   };
 }

@@ -16,6 +16,7 @@ import { isStandbyLabelled, isTerminating, ownerUidOf, poolKeyOf } from './core/
 import { ClaimLedger } from './claims/claim-ledger.ts';
 import { ClaimQueries } from './claims/claim-queries.ts';
 import { ClaimRun } from './claims/claim-run.ts';
+import { CpuResizes } from './claims/cpu-resizes.ts';
 import { ClaimService, type ClaimSample } from './claims/claim-service.ts';
 import type { HostAgentClient } from './claims/host-agent-client.ts';
 import { IdleReuse } from './claims/idle-reuse.ts';
@@ -129,7 +130,8 @@ export class Operator {
     const idle = new IdleReuse(shared);
     const grantKey = createSecretKey(options.grantKey);
     const { randomHex, onLoading, observeClaim: observe } = deps;
-    const run = new ClaimRun({ ...shared, idle, grantKey, randomHex, onLoading });
+    const resizes = new CpuResizes(shared);
+    const run = new ClaimRun({ ...shared, idle, resizes, grantKey, randomHex, onLoading });
     this.#refillYield = new RefillYield(clock, () => run.loading > 0);
     this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: randomHex(32) });
     this.queries = new ClaimQueries(shared);

@@ -10,6 +10,7 @@ import {
   namespaceSchema,
   poolNameSchema,
   requestIdSchema,
+  resourcesSchema,
   serviceMetadataSchema,
 } from './fields.ts';
 
@@ -24,6 +25,7 @@ export const claimRequestSchema = z.strictObject({
   env: envSchema.default({}),
   service: serviceMetadataSchema.default({}),
   limits: limitsSchema.prefault({}),
+  resources: resourcesSchema.optional(),
   /** The whole claim, waiting in the queue included, may take this long. */
   deadlineMs: z.int().min(1).max(600_000).default(30_000),
   /** Overrides the pool's `claims.ttlSecondsAfterReady`; 0 = no limit. */
@@ -54,6 +56,17 @@ export const claimStateSchema = z.enum(['queued', 'loading', 'ready', 'released'
 
 export const claimSourceSchema = z.enum(['standby', 'reused', 'cold']);
 
+/**
+ * What became of the CPU that the claim asked for. `requested`: no answer yet, which does not hold the claim up; `accepted`: the node is
+ * to do it; `done`: the node has done it. It never decides whether a claim succeeds.
+ */
+export const claimResizeSchema = z.object({
+  cpu: z.string(),
+  state: z.enum(['requested', 'accepted', 'done', 'unneeded', 'unsupported', 'failed']),
+  message: z.string().optional(),
+});
+export type ClaimResize = z.output<typeof claimResizeSchema>;
+
 export const claimSchema = z.object({
   claimId: z.string(),
   namespace: z.string(),
@@ -68,6 +81,8 @@ export const claimSchema = z.object({
   createdAt: z.string(),
   readyAt: z.string().optional(),
   timings: claimTimingsSchema.optional(),
+  /** Only when the claim asked for CPU. */
+  resize: claimResizeSchema.optional(),
   error: z.object({ code: z.string(), message: z.string() }).optional(),
 });
 export type Claim = z.output<typeof claimSchema>;

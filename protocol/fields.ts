@@ -156,6 +156,18 @@ export type CodeReference = z.output<typeof codeSchema>;
 
 export const concurrencySchema = z.int().min(1).max(1000);
 
+/** What a claim asks of its pod beyond what the pool gives every standby pod. */
+export const resourcesSchema = z.strictObject({
+  /** As Kubernetes writes it. Where the cluster can, the pod's CPU is raised to this in place, beside the load. */
+  cpu: z
+    .string()
+    .max(10)
+    .regex(
+      /^([1-9][0-9]*m|[1-9][0-9]*(\.[0-9]{1,3})?|0\.[0-9]{1,3})$/,
+      'must be an amount of CPU, for example "500m" or "2"',
+    ),
+});
+
 export const limitsSchema = z.strictObject({
   /** One request may run this long. */
   requestTimeoutMs: z.int().min(1).max(900_000).default(30_000),

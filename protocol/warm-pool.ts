@@ -214,6 +214,17 @@ export const warmPoolClaimSpecSchema = z
       .default([])
       .describe('Secrets of the same namespace whose keys become env. Values are never written into this object.'),
     service: z.record(z.string(), z.string().max(1024)).meta({ maxProperties: 64 }).optional(),
+    resources: z
+      .object({
+        cpu: z
+          .string()
+          .max(10)
+          .regex(/^([1-9][0-9]*m|[1-9][0-9]*(\.[0-9]{1,3})?|0\.[0-9]{1,3})$/)
+          .describe(
+            'Raised to this in place beside the load, where the cluster can; a quantity, for example 500m or 2.',
+          ),
+      })
+      .optional(),
     requestTimeoutMs: z.int().min(1).max(900_000).default(30_000),
     initTimeoutMs: z.int().min(1).max(300_000).default(10_000),
     deadlineSeconds: z.int().min(1).max(600).default(30),

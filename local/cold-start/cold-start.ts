@@ -9,7 +9,7 @@ import { invokeOnce, type Answer } from '../invoke.ts';
 import { javaCommand } from './java-command.ts';
 
 const HERE = path.dirname(fileURLToPath(import.meta.url));
-const LIMIT_MS = 30_000;
+const LIMIT_MS = 120_000;
 
 export interface ColdStart {
   /** From starting the process to the end of its first answer. */
@@ -19,18 +19,46 @@ export interface ColdStart {
   answer: Answer;
 }
 
+/** What starts one function from nothing, as often as wanted. */
+export interface ColdStarter {
+  /** `entrance` is put before the command: what puts the process into a control group, for example. */
+  start(entrance?: readonly string[]): Promise<ColdStart>;
+  dispose(): Promise<void>;
+}
+
 /**
  * The same function on the same machine from nothing: a plain process without any agent that imports the code, which lies unpacked
  * on disk, and serves it. It leaves out what a cluster would add (scheduling, sandbox, image, probes) and the delivery of the code, so
  * it flatters the cold start.
  */
+export async function coldStarter(
+  fn: PackedFunction,
+  runtime: PresentRuntime,
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ColdStarter> {
+  const { command: words, dispose } = await command(fn, runtime, env);
+  return { start: (entrance = []) => start(fn, [...entrance, ...words], env), dispose };
+}
+
 export async function coldStart(
   fn: PackedFunction,
   runtime: PresentRuntime,
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<ColdStart> {
+  const starter = await coldStarter(fn, runtime, env);
+  try {
+    return await starter.start();
+  } finally {
+    await starter.dispose();
+  }
+}
+
+async function start(
+  fn: PackedFunction,
+  words: readonly string[],
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<ColdStart> {
   const port = await freePort();
-  const { command: words, dispose } = await command(fn, runtime, env);
   const [program = '', ...args] = words;
   const startedMs = performance.now();
   const child = spawn(program, args, {
@@ -55,7 +83,6 @@ export async function coldStart(
   } finally {
     child.kill('SIGKILL');
     await exited;
-    await dispose();
   }
 }
 

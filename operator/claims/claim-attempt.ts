@@ -11,7 +11,7 @@ import type { Runtime } from '@warmpool/protocol/fields.ts';
 import type { Clock } from '../engine/clock.ts';
 import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
 import { claimStandby } from '../core/pod-transitions.ts';
-import { isTerminating } from '../core/pod-view.ts';
+import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { ClaimError, claimError } from '../errors.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
@@ -37,6 +37,8 @@ export interface AttemptInput {
   deadlineMonotonicMs: number;
   /** The pod was created for this claim and already carries its record: only the load is left. */
   isWritten: boolean;
+  /** Called with the pod as soon as it is this claim's, while the load goes on; must not wait for anything. */
+  onOwned: (pod: StoredPod) => void;
 }
 
 export type AttemptResult =
@@ -59,6 +61,7 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const load = settle(
     deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }),
   );
+  if (input.isWritten) input.onOwned(input.candidate.pod);
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
 
@@ -98,7 +101,9 @@ async function settleWrite(
   );
   if (!result.ok) return result;
   if (isTerminating(result.value)) return { ok: false, error: new KubeError(409, 'Conflict', 'it is being deleted') };
-  return { ok: true, writeMs: deps.clock.monotonic() - startedMs };
+  const writeMs = deps.clock.monotonic() - startedMs;
+  input.onOwned(result.value);
+  return { ok: true, writeMs };
 }
 
 function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {

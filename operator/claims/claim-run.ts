@@ -11,6 +11,7 @@ import { ClaimError, claimError, notLeader } from '../errors.ts';
 import { ApiserverGuard } from './apiserver-guard.ts';
 import { attemptClaim, type AttemptInput, type AttemptResult, type ClaimAttemptDeps } from './claim-attempt.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
+import type { CpuResizes } from './cpu-resizes.ts';
 import { startCold, type ColdStartDeps } from './cold-start.ts';
 import { findPool } from './find-pool.ts';
 import type { IdleReuse } from './idle-reuse.ts';
@@ -25,6 +26,7 @@ export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
   nodes: NodeView;
   ledger: ClaimLedger;
   idle: IdleReuse;
+  resizes: CpuResizes;
   servingTerm: () => number | undefined;
   /** How many claims load now: whoever shares a machine with them may want to step aside. */
   onLoading?: ((underWay: number) => void) | undefined;
@@ -75,6 +77,7 @@ export class ClaimRun {
     entry.idleTimeoutSeconds = request.idleTimeoutSeconds ?? pool.spec.claims.idleTimeoutSeconds;
 
     const reused = await idle.reuse(key, entry, () => this.#record(work, 'standby'), owner);
+    if (reused !== undefined) this.#raiseCpu(work, reused.pod);
     if (reused !== undefined) return this.#ready(work, { ...reused, source: 'reused' });
 
     let last: ClaimError | undefined;
@@ -86,7 +89,8 @@ export class ClaimRun {
       ledger.update(entry, { state: 'loading' });
       ledger.bind(entry, candidate.uid);
       const record = this.#record(work, source);
-      const input = { ...work, candidate, record, runtime: pool.spec.runtime, isWritten: source === 'cold' };
+      const onOwned = (pod: StoredPod): void => this.#raiseCpu(work, pod);
+      const input = { ...work, candidate, record, runtime: pool.spec.runtime, isWritten: source === 'cold', onOwned };
       const result = await this.#attempt(input);
       if (result.kind === 'ready') return this.#ready(work, { ...instanceOf(candidate, result), ...picked });
       ledger.unbind(entry);
@@ -102,6 +106,11 @@ export class ClaimRun {
       last ??
       claimError('ClaimDeadlineExceeded', `claim ${entry.claimId} was not ready within ${request.deadlineMs} ms`)
     );
+  }
+
+  /** Beside the load, and never in its way. */
+  #raiseCpu({ entry, request }: Work, pod: StoredPod): void {
+    if (request.resources !== undefined) this.#deps.resizes.start(entry, pod, request.resources.cpu);
   }
 
   /** A standby pod now, or one that comes, or one that is started for this claim. `last` says more than that no other one came. */

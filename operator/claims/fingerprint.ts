@@ -6,7 +6,7 @@ import type { ClaimRequest } from '@warmpool/protocol/claim-api.ts';
  * for restarts, where people can read it, so nothing secret may be derivable from it.
  */
 export function publicFingerprint(request: ClaimRequest): string {
-  const { function: fn, code, kind, handler, service, limits, env } = request;
+  const { function: fn, code, kind, handler, service, limits, resources, env } = request;
   const parts = [
     fn.tenant,
     fn.name,
@@ -19,6 +19,7 @@ export function publicFingerprint(request: ClaimRequest): string {
     limits.requestTimeoutMs,
     limits.initTimeoutMs,
     limits.concurrency ?? 1,
+    ...(resources === undefined ? [] : [resources.cpu]),
   ];
   return hash('sha256', JSON.stringify([parts, sorted(service), sorted(env).map(([name]) => name)])).slice(0, 32);
 }

@@ -70,6 +70,7 @@ export class WarmPoolClaimController {
       service: spec.service ?? {},
       limits: { requestTimeoutMs: spec.requestTimeoutMs, initTimeoutMs: spec.initTimeoutMs },
       deadlineMs: spec.deadlineSeconds * 1000,
+      ...(spec.resources !== undefined && { resources: spec.resources }),
       ...(spec.ttlSeconds !== undefined && { ttlSeconds: spec.ttlSeconds }),
       ...(spec.idleTimeoutSeconds !== undefined && { idleTimeoutSeconds: spec.idleTimeoutSeconds }),
     };

@@ -64,6 +64,8 @@ export interface ContainerStatus {
   image?: string;
   restartCount: number;
   ready: boolean;
+  /** What the node has given it. */
+  resources?: { requests?: { cpu?: string }; limits?: { cpu?: string } };
   state?: {
     running?: { startedAt?: string };
     waiting?: { reason?: string; message?: string };

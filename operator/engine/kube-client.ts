@@ -135,6 +135,16 @@ export interface KubeClient {
     patch: object,
     options?: CallOptions,
   ): Promise<Stored<T>>;
+  /**
+   * A JSON patch of a pod's `resize` subresource. 404 where the cluster has none; its message then does not name the pod, as it does
+   * when the pod is what is missing.
+   */
+  patchResize<T extends KubeObject>(
+    namespace: string,
+    name: string,
+    patch: readonly JsonPatchOperation[],
+    options?: CallOptions,
+  ): Promise<Stored<T>>;
   delete(resource: Resource, namespace: string, name: string, options?: DeleteOptions): Promise<void>;
 }
 

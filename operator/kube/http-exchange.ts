@@ -4,7 +4,7 @@ import { KubeError, type Resource } from '../engine/kube-client.ts';
 import type { Access, Credentials } from './credentials.ts';
 import { errorFromAnswer, networkError } from './status-error.ts';
 
-export type Verb = 'get' | 'list' | 'watch' | 'create' | 'patch' | 'patchStatus' | 'delete';
+export type Verb = 'get' | 'list' | 'watch' | 'create' | 'patch' | 'patchStatus' | 'patchResize' | 'delete';
 
 export interface ObservedCall {
   method: Verb;
@@ -37,6 +37,7 @@ const METHODS: Readonly<Record<Verb, Dispatcher.HttpMethod>> = {
   create: 'POST',
   patch: 'PATCH',
   patchStatus: 'PATCH',
+  patchResize: 'PATCH',
   delete: 'DELETE',
 };
 

@@ -13,6 +13,7 @@ import {
   type WatchEvent,
   type WatchOptions,
 } from '../engine/kube-client.ts';
+import { PODS } from '../core/resources.ts';
 import { jitteredBackoffMs, type Random } from '../engine/random.ts';
 import { CallDeadline } from './call-deadline.ts';
 import type { PooledKubeConfig } from './config.ts';
@@ -128,6 +129,22 @@ export class HttpKubeClient implements KubeClient {
       path,
       body: JSON.stringify(patch),
       contentType: MERGE_PATCH,
+    } as const;
+    return (await this.#write(call, options)) as Stored<T>;
+  }
+
+  async patchResize<T extends KubeObject>(
+    namespace: string,
+    name: string,
+    patch: readonly JsonPatchOperation[],
+    options: CallOptions = {},
+  ) {
+    const call = {
+      verb: 'patchResize',
+      resource: PODS,
+      path: `${objectPath(PODS, namespace, name)}/resize`,
+      body: JSON.stringify(patch),
+      contentType: JSON_PATCH,
     } as const;
     return (await this.#write(call, options)) as Stored<T>;
   }

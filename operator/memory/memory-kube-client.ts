@@ -7,7 +7,7 @@ import type {
   WatchEvent,
   WatchOptions,
 } from '../engine/kube-client.ts';
-import { aborted } from './api-errors.ts';
+import { aborted, noSuchResource } from './api-errors.ts';
 import type { MemoryCluster } from './memory-cluster.ts';
 import type { VersionedStore } from './versioned-store.ts';
 
@@ -37,6 +37,12 @@ export function memoryKubeClient(cluster: MemoryCluster, store: VersionedStore):
     patchStatus: <T extends KubeObject>(
       ...[resource, namespace, name, patch, options]: Parameters<KubeClient['patchStatus']>
     ) => answer<Stored<T>>(options, () => store.patchStatus(resource, namespace, name, patch)),
+
+    // as an apiserver before 1.33: nothing here could change a process that runs
+    patchResize: <T extends KubeObject>(...[, , , options]: Parameters<KubeClient['patchResize']>) =>
+      answer<Stored<T>>(options, () => {
+        throw noSuchResource();
+      }),
 
     delete: (resource, namespace, name, options) =>
       answer<void>(options, () => store.delete(resource, namespace, name, options ?? {})),

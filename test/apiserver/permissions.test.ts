@@ -58,6 +58,7 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
     ['create', 'pods', POOLS],
     ['patch', 'pods', POOLS],
     ['delete', 'pods', POOLS],
+    ['patch', 'pods/resize', POOLS],
     ['get', 'secrets', POOLS, 'of-a-function'],
     ['create', 'events.events.k8s.io', 'elsewhere'],
     ['create', 'tokenreviews.authentication.k8s.io'],

@@ -62,6 +62,9 @@ export class KubeLink implements KubeClient {
   patchStatus: KubeClient['patchStatus'] = (resource, namespace, name, patch, options) =>
     this.#call('write', options, () => this.#deps.server.patchStatus(resource, namespace, name, patch));
 
+  patchResize: KubeClient['patchResize'] = (namespace, name, patch, options) =>
+    this.#call('write', options, () => this.#deps.server.patchResize(namespace, name, patch));
+
   delete: KubeClient['delete'] = (resource, namespace, name, options) =>
     this.#call('write', options, async () => {
       if (this.#sabotage.forgetsDeletions === true && resource.plural === 'pods') return;

@@ -57,6 +57,9 @@ export class ScriptedClient implements KubeClient {
   patchStatus(): Promise<never> {
     return notScripted();
   }
+  patchResize(): Promise<never> {
+    return notScripted();
+  }
   delete(): Promise<never> {
     return notScripted();
   }

@@ -20,14 +20,20 @@ import { Watchdog } from './watchdog.mjs';
 const WATCHDOG_DELAY_MS = 500;
 const SERVED_KEEP_ALIVE_MS = 65_000;
 
-/** @typedef {{ config: import('./config.mjs').Config, terminationPath: string, watchdogPath: string, endProcess?: (code: number) => void }} AgentDeps */
+/** @typedef {{ config: import('./config.mjs').Config, terminationPath: string, watchdogPath: string, endProcess?: (code: number) => void, watchdogDelayMs?: number }} AgentDeps */
 
 /**
  * The parts of one agent, wired. The process's own hooks (output, exit, uncaught errors) are taken by `hook` and given
  * back by `unhook`.
  * @param {AgentDeps} deps
  */
-export function createAgent({ config, terminationPath, watchdogPath, endProcess }) {
+export function createAgent({
+  config,
+  terminationPath,
+  watchdogPath,
+  endProcess,
+  watchdogDelayMs = WATCHDOG_DELAY_MS,
+}) {
   const lifecycle = new Lifecycle((state) => watchdog.showState(state));
   const watchdog = new Watchdog({
     socketPath: watchdogPath,
@@ -81,7 +87,7 @@ export function createAgent({ config, terminationPath, watchdogPath, endProcess 
     invocations,
     listen: () => listenOn(served, config),
     watchApp: () => app.countTraffic(general),
-    whenReady: () => watchdog.startLater(WATCHDOG_DELAY_MS),
+    whenReady: () => watchdog.startLater(watchdogDelayMs),
     discard,
   });
   const routes = new Routes({ config, lifecycle, loader, invocations, app, invokeRoute, logs, ending });

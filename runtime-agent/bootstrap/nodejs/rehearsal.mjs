@@ -40,6 +40,8 @@ async function rehearseModule(config, fileName) {
     terminationPath: path.join(folder, 'rehearsal.json'),
     watchdogPath: path.join(folder, 'rehearsal.sock'),
     endProcess: () => {},
+    // never: on a slow machine it would come up during the rehearsal, and leave its socket behind
+    watchdogDelayMs: 2 ** 31 - 1,
   });
   const connection = new http.Agent({ keepAlive: true, maxSockets: 1 });
   agent.hook();

@@ -97,6 +97,15 @@ def log_twice(event, _context):
     print(f"{event['text']} ends", flush=True)
 
 
+def stream(event, _context):
+    for at, piece in enumerate(event["pieces"]):
+        if at == event.get("failsAfter"):
+            raise RuntimeError("the source dried up")
+        if at > 0:
+            time.sleep(event["ms"] / 1000)
+        yield piece
+
+
 def write(event, _context):
     sys.stdout.write(event["text"])
 
@@ -114,6 +123,7 @@ ACTS = {
     "hour": hour,
     "log": log,
     "longLine": lambda event, _context: print("x" * event["sizeBytes"]),
+    "stream": stream,
     "throw": throw,
     "wait": wait,
     "stubborn": stubborn,

@@ -47,7 +47,9 @@ class Agent:
         self._loading = Loading(config, loop, lifecycle, child, self._logs, self._ending)
         status = Status(config, lifecycle, self._loading, history, child)
         self._api = ControlApi(lifecycle, self._loading, self._invocations, status, self._ring, self._ending)
-        self._rehearsing = Rehearsing(child, self._logs, rehearsal_folder, config.container_env, self._open_socket)
+        self._rehearsing = Rehearsing(
+            loop, child, self._logs, rehearsal_folder, config.host, config.container_env, self._open_socket
+        )
         self._loading.server_of = self._server_of
         self._loading.on_served = self._on_served
         self._ending.is_idle = lambda: self._invocations.is_idle

@@ -25,6 +25,7 @@ class ChildProcess:
         self._decoder = FrameDecoder(json.loads)
         self._output = bytearray()
         self._is_waiting = False
+        self._is_paused = False
         self._memory = ContainerMemory()
         channel.setblocking(False)
         loop.watch(channel.fileno(), READABLE, self._on_ready)
@@ -36,6 +37,13 @@ class ChildProcess:
     def send(self, head: dict, body: bytes = b"") -> None:
         self._output += encode_for_child(head, body)
         self._write()
+
+    def pause(self) -> None:
+        """Hears nothing more of it, until its own buffers are full and it waits."""
+        self._set_paused(True)
+
+    def resume(self) -> None:
+        self._set_paused(False)
 
     def interrupt(self) -> None:
         """Raises RequestCancelled in the running call."""
@@ -99,7 +107,7 @@ class ChildProcess:
                 return self._close_channel()
             for frame in self._decoder.feed(data):
                 self.on_frame(frame)
-            if len(data) < READ_BYTES:
+            if len(data) < READ_BYTES or (self._is_paused and self.is_alive):
                 return
 
     def _write(self) -> None:
@@ -116,7 +124,17 @@ class ChildProcess:
         is_waiting = len(self._output) > 0
         if is_waiting != self._is_waiting:
             self._is_waiting = is_waiting
-            self._loop.change(self._channel.fileno(), READABLE | (WRITABLE if is_waiting else 0))
+            self._rewatch()
+
+    def _set_paused(self, is_paused: bool) -> None:
+        if is_paused != self._is_paused:
+            self._is_paused = is_paused
+            self._rewatch()
+
+    def _rewatch(self) -> None:
+        if self._channel is not None:
+            events = (0 if self._is_paused else READABLE) | (WRITABLE if self._is_waiting else 0)
+            self._loop.change(self._channel.fileno(), events)
 
     def _close_channel(self) -> None:
         if self._channel is not None:

@@ -10,7 +10,7 @@ from urllib.parse import parse_qs
 
 from ..errors import AgentError
 from ..http.parser import Request
-from ..http.server import Responder
+from ..http.responder import Responder
 from .ending import Ending
 from .invocations import Invocations
 from .lifecycle import CONTRACT_VERSION, Lifecycle

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from ..event_loop import EventLoop, Timer
 from ..http.parser import Request
-from ..http.server import Responder
+from ..http.responder import Responder
 from .requests import RequestRecord
 
 

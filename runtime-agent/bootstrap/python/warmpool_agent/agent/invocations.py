@@ -11,7 +11,7 @@ from ..errors import AgentError
 from ..event_loop import EventLoop
 from ..frames import Frame
 from ..http.parser import Request
-from ..http.server import Responder
+from ..http.responder import Responder
 from .child_process import ChildProcess
 from .ending import Ending
 from .exit_cause import ExitCause
@@ -23,6 +23,8 @@ from .requests import RequestHistory
 
 MAX_QUEUED = 100
 RETRY_AFTER_SECONDS = 1
+# Of a stream, in the agent's own memory.
+MAX_UNREAD_BYTES = 256 * 1024
 # What a request over its deadline has to clean up, from its interruption to the end of the process.
 TIMEOUT_GRACE_SECONDS = 0.2
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
@@ -84,7 +86,7 @@ class Invocations:
         if running is None or running.record is not record:
             self._withdraw(request_id, why)
             return 202, record.state
-        running.stop("kill", why)
+        self._stop(running, "kill", why)
         if is_forced:
             self._child.kill()
         else:
@@ -105,10 +107,12 @@ class Invocations:
         running = self._running
         if running is None:
             return
+        kind = frame.head["type"]
+        if kind in ("begin", "piece"):
+            return self._pass_on(running, frame)
         # The child wrote everything of this request before it replied.
         self._logs.end_request()
         self._running = None
-        kind = frame.head["type"]
         if running.stopped_by == "timeout":
             # It could clean up, but an exception from nowhere may have left its module half changed.
             self._end_stopped(running)
@@ -117,6 +121,8 @@ class Invocations:
             self._end_stopped(running)
         elif kind == "result":
             self._succeed(running, frame)
+        elif kind == "streamed":
+            self._succeed_streaming(running)
         elif kind == "badJson":
             self._end(running, "failed", AgentError("BadJson", frame.head["message"]))
         elif kind == "exit":
@@ -198,9 +204,25 @@ class Invocations:
             self._queue.remove(invocation)
             return self._end(invocation, "timed_out", _timed_out(invocation, "while it waited for its turn"))
         why = f'the request "{invocation.id}" did not end within {invocation.allowed_ms:.0f} ms'
-        invocation.stop("timeout", why)
+        self._stop(invocation, "timeout", why)
         invocation.start_timer(self._loop, TIMEOUT_GRACE_SECONDS, self._child.kill)
         self._child.interrupt()
+
+    def _stop(self, running: Invocation, by: str, why: str) -> None:
+        running.stop(by, why)
+        # Whoever waits for a slow client cannot heed it.
+        self._child.resume()
+
+    def _pass_on(self, running: Invocation, frame: Frame) -> None:
+        """A piece of a stream. The child waits while the client does not keep up."""
+        if running.stopped_by is not None:
+            return
+        responder = running.responder
+        if frame.head["type"] == "begin":
+            responder.on_gone = responder.on_drained = self._child.resume
+            responder.begin(frame.head["status"], [*map(tuple, frame.head["headers"]), *running.headers()])
+        if responder.write(frame.body) > MAX_UNREAD_BYTES:
+            self._child.pause()
 
     def _withdraw(self, request_id: str, why: str) -> None:
         invocation = next(waiting for waiting in self._queue if waiting.id == request_id)
@@ -225,6 +247,12 @@ class Invocations:
         self._lifecycle.touch()
         headers = [(name, value) for name, value in frame.head["headers"]]
         invocation.responder.send(frame.head["status"], headers + invocation.headers(), frame.body)
+
+    def _succeed_streaming(self, invocation: Invocation) -> None:
+        invocation.cancel_timer()
+        self._history.end(invocation.record, "succeeded", None)
+        self._lifecycle.touch()
+        invocation.responder.end()
 
     def _end(self, invocation: Invocation, state: str, error: AgentError) -> None:
         invocation.cancel_timer()

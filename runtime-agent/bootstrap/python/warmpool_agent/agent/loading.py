@@ -12,7 +12,8 @@ from ..config import Config
 from ..errors import AgentError
 from ..event_loop import EventLoop, Timer
 from ..frames import Frame
-from ..http.server import HttpServer, Responder
+from ..http.responder import Responder
+from ..http.server import HttpServer
 from .app_port import AppPort
 from .child_process import ChildProcess
 from .ending import Ending

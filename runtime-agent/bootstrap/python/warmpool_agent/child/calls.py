@@ -10,19 +10,22 @@ from ..frames import Frame
 from .cancellation import Cancellation, RequestCancelled
 from .context import Context
 from .payload import EventIsBroken, Result, ResultIsUnsendable
+from .streams import Stream
 from .user_code import exit_code_of
 from .user_errors import describe_error
 
 Reply = "tuple[dict[str, Any], bytes]"
 # How a handler or an app makes a result of a request.
-Answer = Callable[[Frame, Context], Result]
+Answer = Callable[[Frame, Context], "Result | Stream"]
+Send = Callable[["dict[str, Any]", bytes], None]
 
 
 class Calls:
-    def __init__(self, answer: Answer, load: dict[str, Any], cancellation: Cancellation):
+    def __init__(self, answer: Answer, load: dict[str, Any], cancellation: Cancellation, send: Send):
         self._answer = answer
         self._load = load
         self._cancellation = cancellation
+        self._send = send
 
     def call(self, frame: Frame) -> Reply:
         head = frame.head
@@ -63,7 +66,26 @@ class Calls:
         )
         with self._cancellation:
             result = self._answer(frame, context)
+            if isinstance(result, Stream):
+                return self._stream(result)
         return {"type": "result", "status": result.status, "headers": result.headers}, result.body
+
+    def _stream(self, stream: Stream) -> Reply:
+        """Told from the first piece on, so that one that fails before is an error like any other."""
+        head: dict[str, Any] = {"type": "begin", "status": stream.status, "headers": stream.headers}
+        try:
+            for piece in stream.pieces:
+                self._tell(head, piece)
+                head = {"type": "piece"}
+        finally:
+            # what it cleans up is still this request's
+            stream.pieces.close()
+        if head["type"] == "begin":
+            self._tell(head, b"")
+        return {"type": "streamed"}, b""
+
+    def _tell(self, head: dict[str, Any], body: bytes) -> None:
+        self._cancellation.shield(lambda: self._send(head, body))
 
 
 def flush_output() -> None:

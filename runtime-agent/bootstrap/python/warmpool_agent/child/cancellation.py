@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import time
+from typing import Callable
 
 # The agent tells how many signals it has sent; one of an earlier call that is still on its way must not hit the next.
 SETTLE_SECONDS = 0.5
@@ -43,6 +44,17 @@ class Cancellation:
 
     def __exit__(self, *_exception: object) -> None:
         self._is_armed = False
+
+    def shield(self, step: Callable[[], None]) -> None:
+        """For what must not be left half done. A signal that came meanwhile counts when it is over."""
+        seen = self._seen
+        self._is_armed = False
+        try:
+            step()
+        finally:
+            self._is_armed = True
+        if self._seen > seen:
+            self._cancel()
 
     def _on_signal(self, _number: int, _frame: object) -> None:
         self._seen += 1

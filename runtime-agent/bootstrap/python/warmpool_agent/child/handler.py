@@ -8,7 +8,8 @@ from typing import Any, Callable
 from ..frames import Frame
 from .async_loop import AsyncLoop
 from .context import Context
-from .payload import Result, read_event, write_result
+from .payload import Result, read_event
+from .streams import Stream, read_answer
 
 
 class Handler:
@@ -16,8 +17,8 @@ class Handler:
         self._function = function
         self._loop = AsyncLoop()
 
-    def answer(self, frame: Frame, context: Context) -> Result:
+    def answer(self, frame: Frame, context: Context) -> Result | Stream:
         value = self._function(read_event(frame.head["contentType"], frame.body), context)
         if inspect.isawaitable(value):
             value = self._loop.run(value)
-        return write_result(value)
+        return read_answer(value, self._loop.run)

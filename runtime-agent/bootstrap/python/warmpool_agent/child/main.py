@@ -108,7 +108,7 @@ class Child:
         finally:
             gc.enable()
         import_ms = (time.perf_counter() - started) * 1000
-        self._calls = Calls(answer, load, self._cancellation)
+        self._calls = Calls(answer, load, self._cancellation, self._channel.send)
         return {"type": "loaded", "importMs": round(import_ms, 3)}
 
     def _bind(self, frame: Frame, main_file: str) -> None:

@@ -50,7 +50,7 @@ def read_event(content_type: str, body: bytes) -> Any:
 
 
 def write_result(value: Any) -> Result:
-    if isinstance(value, dict) and _is_status(value.get("statusCode")):
+    if is_full_result(value):
         result = _full_result(value)
     elif value is None:
         result = Result(204, [], b"")
@@ -66,8 +66,9 @@ def check_size(size_bytes: int) -> None:
         raise ResultIsUnsendable(f"the result is {size_bytes} bytes, more than the {MAX_RESULT_BYTES} that can be sent")
 
 
-def _is_status(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def is_full_result(value: Any) -> bool:
+    status = value.get("statusCode") if isinstance(value, dict) else None
+    return isinstance(status, int) and not isinstance(status, bool)
 
 
 def _full_result(value: dict) -> Result:

@@ -21,6 +21,7 @@ class Request(NamedTuple):
     headers: dict[str, str]
     body: bytes
     is_kept_alive: bool
+    takes_chunks: bool = True
 
 
 class _Head(NamedTuple):
@@ -28,6 +29,7 @@ class _Head(NamedTuple):
     target: str
     headers: dict[str, str]
     is_kept_alive: bool
+    takes_chunks: bool
     # None: the body is chunked
     body_bytes: int | None
     limit_bytes: int
@@ -71,7 +73,7 @@ class RequestParser:
             return None
         self._head = None
         path, _, query = head.target.partition("?")
-        return Request(head.method, path, query, head.headers, body, head.is_kept_alive)
+        return Request(head.method, path, query, head.headers, body, head.is_kept_alive, head.takes_chunks)
 
     def _read_head(self) -> _Head | None:
         end = self._buffer.find(b"\r\n\r\n")
@@ -89,7 +91,8 @@ class RequestParser:
         is_kept_alive = "close" not in connection if match[3] == "1" else "keep-alive" in connection
         path = match[2].partition("?")[0]
         limit_bytes = self._body_limit_bytes(path)
-        return _Head(match[1], match[2], headers, is_kept_alive, _body_bytes(headers, limit_bytes), limit_bytes)
+        takes_chunks = match[3] == "1"
+        return _Head(match[1], match[2], headers, is_kept_alive, takes_chunks, _body_bytes(headers, limit_bytes), limit_bytes)
 
     def _read_sized(self, size: int) -> bytes | None:
         if len(self._buffer) < size:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import select
 import socket
-from typing import Callable, Iterable
+from typing import Callable
 
 from ..errors import REASON_PHRASES, AgentError
 from ..event_loop import READABLE, WRITABLE, EventLoop, Timer
 from ..frames import READ_BYTES
 from .parser import Request, RequestParser
+from .responder import Headers, Responder
 
 MAX_CONNECTIONS = 256
 BACKLOG = 128
@@ -20,34 +21,6 @@ REQUEST_TIMEOUT_SECONDS = 30.0
 # After a refusal the rest of a body is read and dropped this long, so that the client gets to read the answer.
 LINGER_SECONDS = 2.0
 ACCEPT_PAUSE_SECONDS = 0.1
-
-Headers = Iterable["tuple[str, str]"]
-
-
-class Responder:
-    """Answers one request, once. After the client has gone it answers nobody."""
-
-    __slots__ = ("_connection", "on_gone")
-
-    def __init__(self, connection: "_Connection"):
-        self._connection: _Connection | None = connection
-        self.on_gone: Callable[[], None] | None = None
-
-    def send(self, status: int, headers: Headers, body: bytes) -> None:
-        connection, self._connection = self._connection, None
-        self.on_gone = None
-        if connection is not None:
-            connection.answer(status, headers, body)
-
-    def send_error(self, error: AgentError, headers: Headers = ()) -> None:
-        self.send(error.status, [*error.headers(), *headers], error.body())
-
-    def gone(self) -> None:
-        self._connection = None
-        on_gone, self.on_gone = self.on_gone, None
-        if on_gone is not None:
-            on_gone()
-
 
 class HttpServer:
     def __init__(
@@ -126,6 +99,8 @@ class _Connection:
         self._responder: Responder | None = None
         self._request: Request | None = None
         self._is_lingering = False
+        self._is_chunked = False
+        self._is_bodiless = False
         self._is_proceeding = False
         self._is_ended_by_client = False
         self._timer: Timer | None = None
@@ -150,6 +125,43 @@ class _Connection:
         self._output += "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
         if not is_head and status not in (204, 304):
             self._output += body
+        self._finish(is_kept_alive)
+
+    def begin(self, status: int, headers: Headers) -> None:
+        request = self._request
+        self._is_chunked = request is not None and request.takes_chunks
+        self._is_bodiless = status in (204, 304) or (request is not None and request.method == "HEAD")
+        lines = [f"HTTP/1.1 {status} {REASON_PHRASES.get(status, 'Status')}"]
+        lines += [f"{name}: {value}" for name, value in headers]
+        if self._is_chunked and status not in (204, 304):
+            lines.append("Transfer-Encoding: chunked")
+        if not self._keeps_alive_after_stream():
+            lines.append("Connection: close")
+        self._output += "\r\n".join(lines).encode("latin-1", "replace") + b"\r\n\r\n"
+        self._write()
+
+    def write_piece(self, piece: bytes) -> int:
+        if piece and not self._is_bodiless:
+            self._output += b"%x\r\n%b\r\n" % (len(piece), piece) if self._is_chunked else piece
+            self._write()
+        return len(self._output)
+
+    def end_stream(self) -> None:
+        is_kept_alive = self._keeps_alive_after_stream()
+        self._request = self._responder = None
+        if self._is_chunked and not self._is_bodiless:
+            self._output += b"0\r\n\r\n"
+        self._finish(is_kept_alive)
+
+    def cut(self) -> None:
+        self._responder = None
+        self._close()
+
+    def _keeps_alive_after_stream(self) -> bool:
+        request = self._request
+        return request is not None and request.is_kept_alive and self._is_chunked and not self._server.is_closing
+
+    def _finish(self, is_kept_alive: bool) -> None:
         self._is_lingering = not is_kept_alive
         self._write()
         if not self._is_lingering:
@@ -227,6 +239,9 @@ class _Connection:
                 return self._close()
             self._restart_timer(LINGER_SECONDS)
         self._rewatch()
+        on_drained = None if self._responder is None or self._output else self._responder.on_drained
+        if on_drained is not None:
+            on_drained()
 
     def _rewatch(self) -> None:
         if self._fd >= 0:
