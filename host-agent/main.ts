@@ -90,6 +90,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     pods,
     cache,
     delivery: volumes.delivery,
+    sidecarFolder: (podUid, name) => volumes.sidecarFolder(podUid, name),
     log,
     onEnded: (outcome) => metrics.observeLoad(outcome),
   });
