@@ -70,6 +70,8 @@ export const hostError = {
   podUnknown: (podUid: string) => error('PodUnknown', `no pod ${podUid} is on this node`),
   podNotStandby: (podUid: string, why: string) => error('PodNotStandby', `pod ${podUid} cannot be loaded: ${why}`),
   podLost: (podUid: string, why: string, cause?: unknown) => error('PodLost', `pod ${podUid}: ${why}`, { cause }),
+  sidecarFailed: (podUid: string, name: string, cause: Error) =>
+    error('SidecarFailed', `sidecar ${name} of pod ${podUid} ${oneLine(cause.message)}`, { cause }),
   initTimeout: (podUid: string, waitedMs: number) =>
     error('InitTimeout', `the code did not finish importing: pod ${podUid} gave no answer within ${waitedMs} ms`),
   deadlineExceeded: (doing: string) => error('DeadlineExceeded', `the deadline passed while ${doing}`),
@@ -105,6 +107,15 @@ export const hostError = {
   unsupportedMediaType: () => error('UnsupportedMediaType', 'the body must be application/json'),
   internal: (cause: unknown) => error('Internal', 'the host-agent failed; its log says why', { cause }),
 };
+
+/** Words of a program that is not ours: bounded, and without what could forge a line of a log. */
+function oneLine(words: string): string {
+  return words
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll(/\p{Cc}/gu, '')
+    .slice(0, 300)
+    .trim();
+}
 
 /** Names come from hostile archives: bounded, and with control characters spelled out. */
 function quoted(entry: string): string {

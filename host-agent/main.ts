@@ -102,6 +102,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     pods,
     cache,
     delivery: volumes.delivery,
+    sidecarFolder: (podUid, name) => volumes.sidecarFolder(podUid, name),
     log,
     onInFlight: (count) => preparer.setLoadsInFlight(count),
     onEnded: (outcome) => metrics.observeLoad(outcome),

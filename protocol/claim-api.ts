@@ -48,6 +48,8 @@ export const claimTimingsSchema = z.object({
   /** The `/v1/load` call as the host-agent saw it, `importMs` included. */
   loadMs: z.number(),
   importMs: z.number(),
+  /** The reload of the pod's sidecars, in parallel with fetch to import; absent where the pool has none. */
+  sidecarsMs: z.number().optional(),
   totalMs: z.number(),
 });
 export type ClaimTimings = z.output<typeof claimTimingsSchema>;

@@ -12,6 +12,7 @@ import {
   runtimeSchema,
   serviceMetadataSchema,
 } from './fields.ts';
+import { sidecarReloadSchema } from './warm-pool.ts';
 import { agentKillRequestSchema, agentStateSchema, statusReplySchema } from './runtime-agent-api.ts';
 
 /**
@@ -34,6 +35,15 @@ export function grantPayload(grant: Omit<LoadGrant, 'signature'>): string {
   return [grant.podUid, grant.epoch, grant.claimId, grant.fence, grant.expiresAtUnixMs, grant.nonce].join('\n');
 }
 
+/** A container of the pod that learns at load whose it is, and nothing but that: `service` of the same request. */
+const sidecarLoadSchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/, 'must be the name of a container'),
+  reload: sidecarReloadSchema,
+  timeoutMs: z.int().min(1).max(60_000),
+});
+export type SidecarLoad = z.output<typeof sidecarLoadSchema>;
+export const sidecarLoadsSchema = z.array(sidecarLoadSchema).max(8);
+
 /** `POST /v1/load` of the host-agent: deliver the code to the pod and load it. */
 export const hostLoadRequestSchema = z.strictObject({
   grant: loadGrantSchema,
@@ -45,6 +55,7 @@ export const hostLoadRequestSchema = z.strictObject({
   env: envSchema,
   service: serviceMetadataSchema,
   limits: limitsSchema,
+  sidecars: sidecarLoadsSchema.optional(),
   /** Everything (fetch, unpack, mount, load) must be over by then. */
   deadlineUnixMs: z.int(),
 });
@@ -62,6 +73,8 @@ export const hostLoadReplySchema = z.object({
     mountMs: z.number(),
     loadMs: z.number(),
     importMs: z.number(),
+    /** Of the slowest sidecar, in parallel with the phases above; absent where the pod has none. */
+    sidecarsMs: z.number().optional(),
     totalMs: z.number(),
   }),
 });
@@ -89,6 +102,7 @@ export const LOAD_ERROR_CODES = {
   PodUnknown: { status: 404, fault: 'pod' },
   PodNotStandby: { status: 409, fault: 'pod' },
   RuntimeMismatch: { status: 412, fault: 'pod' },
+  SidecarFailed: { status: 502, fault: 'pod' },
   PodLost: { status: 502, fault: 'pod' },
   CacheFull: { status: 507, fault: 'pod' },
   DeadlineExceeded: { status: 504, fault: 'pod' },

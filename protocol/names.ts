@@ -21,6 +21,8 @@ export const LABEL_TEMPLATE_HASH = 'warmpool.dev/template-hash';
 export const ANNOTATION_CLAIM = 'warmpool.dev/claim-record';
 /** `name/version`, for people. */
 export const ANNOTATION_RUNTIME = 'warmpool.dev/runtime';
+/** JSON of the sidecars that a load has to reload: of the template that the pod was made from, whatever the pool says by then. */
+export const ANNOTATION_SIDECARS = 'warmpool.dev/sidecars';
 /** RFC 3339 time until which a released instance is kept for the same function and tenant. */
 export const ANNOTATION_IDLE_UNTIL = 'warmpool.dev/idle-until';
 
@@ -32,3 +34,7 @@ export const POD_VOLUME_PATH = '/run/warmpool';
 export const POD_CODE_FOLDER = 'code';
 /** Beside the code: forms of it that make a load faster, one folder for each interpreter that they fit. A runtime may use them. */
 export const POD_PREPARED_FOLDER = 'prepared';
+/** The emptyDir that the sidecars of a pod share with the host-agent, each by a folder of its own name. The runtime never sees it. */
+export const SIDECAR_VOLUME = 'warmpool-sidecars';
+/** Where a sidecar mounts its folder. */
+export const SIDECAR_PATH = '/run/warmpool-sidecar';

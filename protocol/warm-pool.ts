@@ -43,100 +43,135 @@ export const podTemplateSchema = z
     'Pod template: image, resources, scheduling. The operator adds volume, probes, security context and labels.',
   );
 
+/** How a sidecar is told whose it is: docs/sidecars.md. */
+export const sidecarReloadSchema = z.enum(['HTTP', 'Script']);
+
+const sidecarSchema = z.object({
+  name: z
+    .string()
+    .min(1)
+    .max(63)
+    .regex(/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/)
+    .describe('A container of the template, other than the first.'),
+  reload: sidecarReloadSchema.describe(
+    'HTTP: POST /reload on the unix socket reload.sock that the sidecar makes in its folder. Script: a line into the named pipe "reload" that it makes there, answered by a file "reloaded" or "failed".',
+  ),
+  timeoutSeconds: z.int().min(1).max(60).default(5).describe('Longer than this, and the pod is given up.'),
+});
+
 export const onEmptySchema = z.enum(['Wait', 'Cold', 'Reject']);
 
-export const warmPoolSpecSchema = z.object({
-  runtime: z
-    .object({
-      name: z
-        .string()
-        .min(1)
-        .max(32)
-        .regex(/^[a-z][a-z0-9-]*$/)
-        .describe('For example nodejs, python.'),
-      version: z
-        .string()
-        .min(1)
-        .max(32)
-        .regex(/^[0-9A-Za-z][0-9A-Za-z._-]*$/),
-    })
-    .describe('What this pool serves. Cannot be changed: make another pool.')
-    .meta({
-      'x-kubernetes-validations': [
-        { rule: 'self == oldSelf', message: 'runtime cannot be changed; make another pool' },
-      ],
-    }),
-  replicas: z.int().min(0).max(5000).default(1).describe('Standby pods wanted. Claimed pods do not count.'),
-  autoscaling: z
-    .object({
-      minReplicas: z.int().min(0).max(5000).default(0),
-      maxReplicas: z.int().min(1).max(5000),
-      targetHitRatioPercent: z.int().min(50).max(100).default(99),
-      scaleDownDelaySeconds: z.int().min(0).max(3600).default(60),
-    })
-    .meta({
-      'x-kubernetes-validations': [
-        { rule: 'self.minReplicas <= self.maxReplicas', message: 'minReplicas must not be above maxReplicas' },
-      ],
-    })
-    .optional(),
-  template: podTemplateSchema,
-  agentVolume: z
-    .enum(['CSI', 'HostPath'])
-    .default('CSI')
-    .describe(
-      'How pods share a folder with the host-agent of their node: a CSI inline volume, or hostPath where those cannot be used (docs/pod-volume.md says what that costs).',
-    ),
-  standby: z
-    .object({
-      preImport: z
-        .array(z.string().min(1).max(214))
-        .max(64)
-        .default([])
-        .describe('Modules that standby interpreters import before they are ready.'),
-      rehearse: z.boolean().default(true).describe('Run the load path once with a throw-away module before standby.'),
-      readySeconds: z
-        .int()
-        .min(1)
-        .max(3600)
-        .default(60)
-        .describe(
-          'A pod that is not standby this long after its creation is replaced. One that was made with others gets this time again for every ten of them, ten times at most.',
-        ),
-    })
-    .prefault({}),
-  claims: z
-    .object({
-      onEmpty: onEmptySchema.default('Wait').describe('What a claim does when nothing is standby.'),
-      queueLength: z.int().min(0).max(100_000).default(1000),
-      maxWaitSeconds: z.int().min(0).max(600).default(30),
-      ttlSecondsAfterReady: z
-        .int()
-        .min(0)
-        .max(604_800)
-        .default(0)
-        .describe('An instance lives at most this long; 0 = no limit.'),
-      idleTimeoutSeconds: z
-        .int()
-        .min(0)
-        .max(604_800)
-        .default(900)
-        .describe('An instance without requests for this long is deleted; 0 = never.'),
-    })
-    .prefault({}),
-  rollout: z
-    .object({
-      maxUnavailable: z
-        .int()
-        .min(1)
-        .max(5000)
-        .default(1)
-        .describe('Standby pods of an old template replaced at a time.'),
-      maxSurge: z.int().min(0).max(5000).default(0),
-      progressDeadlineSeconds: z.int().min(1).max(86_400).default(600),
-    })
-    .prefault({}),
-});
+/** The rule below for those who have no apiserver: the name of a sidecar that breaks it. */
+export function strangeSidecar({ standby, template }: z.output<typeof warmPoolSpecSchema>): string | undefined {
+  const others = template.spec.containers.slice(1).map(({ name }) => name);
+  return standby.sidecars.find(({ name }) => !others.includes(name))?.name;
+}
+
+const SIDECARS_ARE_CONTAINERS = {
+  rule: 'self.standby.sidecars.all(s, self.template.spec.containers.exists(c, c.name == s.name) && self.template.spec.containers[0].name != s.name)',
+  message: 'each of standby.sidecars must be a container of the template, other than the first',
+};
+
+export const warmPoolSpecSchema = z
+  .object({
+    runtime: z
+      .object({
+        name: z
+          .string()
+          .min(1)
+          .max(32)
+          .regex(/^[a-z][a-z0-9-]*$/)
+          .describe('For example nodejs, python.'),
+        version: z
+          .string()
+          .min(1)
+          .max(32)
+          .regex(/^[0-9A-Za-z][0-9A-Za-z._-]*$/),
+      })
+      .describe('What this pool serves. Cannot be changed: make another pool.')
+      .meta({
+        'x-kubernetes-validations': [
+          { rule: 'self == oldSelf', message: 'runtime cannot be changed; make another pool' },
+        ],
+      }),
+    replicas: z.int().min(0).max(5000).default(1).describe('Standby pods wanted. Claimed pods do not count.'),
+    autoscaling: z
+      .object({
+        minReplicas: z.int().min(0).max(5000).default(0),
+        maxReplicas: z.int().min(1).max(5000),
+        targetHitRatioPercent: z.int().min(50).max(100).default(99),
+        scaleDownDelaySeconds: z.int().min(0).max(3600).default(60),
+      })
+      .meta({
+        'x-kubernetes-validations': [
+          { rule: 'self.minReplicas <= self.maxReplicas', message: 'minReplicas must not be above maxReplicas' },
+        ],
+      })
+      .optional(),
+    template: podTemplateSchema,
+    agentVolume: z
+      .enum(['CSI', 'HostPath'])
+      .default('CSI')
+      .describe(
+        'How pods share a folder with the host-agent of their node: a CSI inline volume, or hostPath where those cannot be used (docs/pod-volume.md says what that costs).',
+      ),
+    standby: z
+      .object({
+        preImport: z
+          .array(z.string().min(1).max(214))
+          .max(64)
+          .default([])
+          .describe('Modules that standby interpreters import before they are ready.'),
+        rehearse: z.boolean().default(true).describe('Run the load path once with a throw-away module before standby.'),
+        readySeconds: z
+          .int()
+          .min(1)
+          .max(3600)
+          .default(60)
+          .describe(
+            'A pod that is not standby this long after its creation is replaced. One that was made with others gets this time again for every ten of them, ten times at most.',
+          ),
+        sidecars: z
+          .array(sidecarSchema)
+          .max(8)
+          .default([])
+          .describe('Containers that wait without identity, and are given the service metadata of the claim at load.')
+          .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['name'] }),
+      })
+      .prefault({}),
+    claims: z
+      .object({
+        onEmpty: onEmptySchema.default('Wait').describe('What a claim does when nothing is standby.'),
+        queueLength: z.int().min(0).max(100_000).default(1000),
+        maxWaitSeconds: z.int().min(0).max(600).default(30),
+        ttlSecondsAfterReady: z
+          .int()
+          .min(0)
+          .max(604_800)
+          .default(0)
+          .describe('An instance lives at most this long; 0 = no limit.'),
+        idleTimeoutSeconds: z
+          .int()
+          .min(0)
+          .max(604_800)
+          .default(900)
+          .describe('An instance without requests for this long is deleted; 0 = never.'),
+      })
+      .prefault({}),
+    rollout: z
+      .object({
+        maxUnavailable: z
+          .int()
+          .min(1)
+          .max(5000)
+          .default(1)
+          .describe('Standby pods of an old template replaced at a time.'),
+        maxSurge: z.int().min(0).max(5000).default(0),
+        progressDeadlineSeconds: z.int().min(1).max(86_400).default(600),
+      })
+      .prefault({}),
+  })
+  .meta({ 'x-kubernetes-validations': [SIDECARS_ARE_CONTAINERS] });
 export type WarmPoolSpec = z.output<typeof warmPoolSpecSchema>;
 
 /** metav1.Condition */

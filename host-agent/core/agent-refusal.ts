@@ -30,6 +30,7 @@ const NOT_AN_AGENTS: ReadonlySet<string> = new Set<LoadErrorCode>([
   'StoreUnreachable',
   'StoreRefused',
   'CacheFull',
+  'SidecarFailed',
   'Draining',
 ]);
 

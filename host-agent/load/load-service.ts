@@ -1,6 +1,6 @@
 import { availableParallelism } from 'node:os';
 import type { Logger } from 'pino';
-import type { HostLoadReply, HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
+import type { HostLoadReply, HostLoadRequest, SidecarLoad } from '@warmpool/protocol/host-agent-api.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
 import type { Clock } from '../clock.ts';
 import type { GrantGate } from '../core/grant.ts';
@@ -8,6 +8,8 @@ import { LoadPacer } from './load-pacer.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
+import type { TrackedPod } from '../pods/tracked-pod.ts';
+import { reloadSidecars, type SidecarDeps } from '../sidecars/reload-sidecars.ts';
 import { sendLoad } from './send-load.ts';
 
 /** How long a load that is not over keeps the next from starting. */
@@ -19,6 +21,7 @@ export interface LoadServiceDeps {
   pods: PodRegistry;
   cache: CodeCache;
   delivery: CodeDelivery;
+  sidecarFolder: SidecarDeps['folderOf'];
   log: Logger;
   /** How many there are now, whenever that changes. */
   onInFlight: (count: number) => void;
@@ -29,6 +32,17 @@ export interface LoadOutcome {
   code: string;
   codeSource: 'cache' | 'fetched' | 'none';
   seconds: number;
+}
+
+interface Loading {
+  pod: TrackedPod;
+  request: HostLoadRequest;
+}
+
+interface LoadedCode {
+  code: DeliveredCode;
+  port: number;
+  loadTimings: Omit<HostLoadReply['timings'], 'sidecarsMs' | 'totalMs'>;
 }
 
 interface DeliveredCode {
@@ -88,7 +102,7 @@ export class LoadService {
   }
 
   async #run(request: HostLoadRequest, caller: AbortSignal, startedMs: number): Promise<HostLoadReply> {
-    const { clock, grants, pods, delivery, log } = this.#deps;
+    const { clock, grants, pods, log } = this.#deps;
     const { grant } = request;
     grants.admit(grant, clock.now());
     if (request.deadlineUnixMs <= clock.now()) throw hostError.deadlineExceeded('the request was on its way');
@@ -96,21 +110,16 @@ export class LoadService {
     const { host } = pod;
     pod.beginLoad(grant.epoch, grant.claimId);
 
-    const code = await this.#bringCode(request, caller);
-    const deliveringMs = clock.monotonic();
-    const codePath = await delivery.deliver(pod, code.treePath);
-    const mountMs = clock.monotonic() - deliveringMs;
-
-    const loadingMs = clock.monotonic();
-    const loaded = await this.#pacer.run(() => sendLoad({ clock }, pod, request, codePath));
-    const endedMs = clock.monotonic();
+    const { sidecars = [] } = request;
+    const loading = { pod, request };
+    const [{ code, port, loadTimings }, sidecarsMs] =
+      sidecars.length === 0
+        ? [await this.#loadCode(loading, caller), undefined]
+        : await this.#withSidecars(loading, sidecars, caller);
     const timings = {
-      fetchMs: code.fetchMs,
-      unpackMs: code.unpackMs,
-      mountMs,
-      loadMs: endedMs - loadingMs,
-      importMs: loaded.timings.importMs,
-      totalMs: endedMs - startedMs,
+      ...loadTimings,
+      ...(sidecarsMs === undefined ? {} : { sidecarsMs }),
+      totalMs: clock.monotonic() - startedMs,
     };
     const { claimId, podUid, epoch } = grant;
     // what follows the answer is nobody's wait
@@ -122,10 +131,50 @@ export class LoadService {
       claimId,
       podUid,
       epoch,
-      address: { host, port: loaded.port },
+      address: { host, port },
       codeSource: code.codeSource,
       timings,
     };
+  }
+
+  async #loadCode({ pod, request }: Loading, caller: AbortSignal): Promise<LoadedCode> {
+    const { clock, delivery } = this.#deps;
+    const code = await this.#bringCode(request, caller);
+    const deliveringMs = clock.monotonic();
+    const codePath = await delivery.deliver(pod, code.treePath);
+    const loadingMs = clock.monotonic();
+    const { port, timings } = await this.#pacer.run(() => sendLoad({ clock }, pod, request, codePath));
+    const loadTimings = {
+      fetchMs: code.fetchMs,
+      unpackMs: code.unpackMs,
+      mountMs: loadingMs - deliveringMs,
+      loadMs: clock.monotonic() - loadingMs,
+      importMs: timings.importMs,
+    };
+    return { code, port, loadTimings };
+  }
+
+  /** Both at once; when one fails, nobody waits for the other. A pod of which a sidecar failed is not used again. */
+  async #withSidecars(
+    loading: Loading,
+    sidecars: readonly SidecarLoad[],
+    caller: AbortSignal,
+  ): Promise<[LoadedCode, number]> {
+    const { clock, sidecarFolder } = this.#deps;
+    const startedMs = clock.monotonic();
+    const isOver = new AbortController();
+    const signal = AbortSignal.any([caller, isOver.signal]);
+    const reloaded = reloadSidecars({ clock, folderOf: sidecarFolder }, loading.request, sidecars, signal).then(
+      () => clock.monotonic() - startedMs,
+    );
+    try {
+      return await Promise.all([this.#loadCode(loading, signal), reloaded]);
+    } catch (error) {
+      if (isHostError(error, 'SidecarFailed')) await loading.pod.fail(error.message, error.code);
+      throw error;
+    } finally {
+      isOver.abort(hostError.clientGone());
+    }
   }
 
   async #bringCode({ code, grant, deadlineUnixMs }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {

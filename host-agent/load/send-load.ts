@@ -48,7 +48,7 @@ async function callUntilConnected(
   codePath: string,
   timeoutMs: number,
 ): Promise<AgentAnswer> {
-  const { grant, code, deadlineUnixMs: _deadline, ...rest } = request;
+  const { grant, code, deadlineUnixMs: _deadline, sidecars: _sidecars, ...rest } = request;
   const body = { ...rest, claimId: grant.claimId, fence: grant.fence, code: { path: codePath, digest: code.digest } };
   const untilMs = clock.monotonic() + timeoutMs;
   for (let attempt = 0; ; attempt++) {

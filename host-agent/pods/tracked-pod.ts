@@ -11,6 +11,9 @@ import type { PodFile } from './pod-file.ts';
 import type { PodFolder } from './pod-folder.ts';
 
 const STATUS_TIMEOUT_MS = 1_000;
+/** So often a standby process is asked whether it still answers; one that hangs without dying is found before a claim finds it. */
+const STANDBY_CHECK_MS = 5_000;
+const SILENT_CHECKS = 3;
 const RECONNECT_AT_ONCE_MS = 250;
 /** An agent that serves on every address of the pod cannot say which one others reach. */
 const UNSPECIFIED: ReadonlySet<string> = new Set(['0.0.0.0', '::']);
@@ -37,6 +40,8 @@ export class TrackedPod {
   /** Set once: this process has been promised to that claim, whatever came of it. */
   #claim: { epoch: string; claimId: string } | undefined;
   #isMeeting = false;
+  #heardMs = Number.NEGATIVE_INFINITY;
+  #unanswered = 0;
   #isRefreshing = false;
   #disconnectedMs = Number.NEGATIVE_INFINITY;
   #isClosed = false;
@@ -65,12 +70,13 @@ export class TrackedPod {
   }
 
   /**
-   * Worth asking again: what a loaded pod does changes without this program's doing, and a standby one with no open connection may
-   * have ended unseen (asking opens one again).
+   * Worth asking again: what a loaded pod does changes without this program's doing; a standby one with no open connection may
+   * have ended unseen (asking opens one again), and one that was not heard for a while may hang.
    */
   get needsRefresh(): boolean {
     if (this.#report === undefined || this.isFinal) return false;
-    return this.#report.state !== 'standby' || !this.#client.isConnected;
+    if (this.#report.state !== 'standby' || !this.#client.isConnected || this.#unanswered > 0) return true;
+    return this.#deps.clock.monotonic() - this.#heardMs >= STANDBY_CHECK_MS;
   }
 
   /** Connects and reports; gives up quietly, since the next rescan calls again. */
@@ -166,13 +172,24 @@ export class TrackedPod {
       this.#accept(await this.#client.status(STATUS_TIMEOUT_MS));
       return true;
     } catch (error) {
+      const isTimeout = (error as Error).name === 'TimeoutError';
       if (isNeverSent(error)) await this.fail('the process has ended');
-      return isNeverSent(error) || (error as Error).name === 'TimeoutError';
+      else if (isTimeout) await this.#judgeSilence();
+      return isNeverSent(error) || isTimeout;
     }
+  }
+
+  /** No answer, time and again, from a process in which nothing of a user runs: it hangs. */
+  async #judgeSilence(): Promise<void> {
+    if (this.#claim !== undefined || this.#report?.state !== 'standby') return;
+    if (++this.#unanswered < SILENT_CHECKS) return;
+    await this.fail('its process does not answer any more, and nothing was loaded into it');
   }
 
   #accept(status: StatusReply): void {
     if (this.isFinal || this.#isClosed) return;
+    this.#heardMs = this.#deps.clock.monotonic();
+    this.#unanswered = 0;
     this.#learnHost(status);
     const host = this.#host;
     const port = status.port ?? this.file.port;

@@ -33,6 +33,11 @@ export class KubeletDir {
     return undefined;
   }
 
+  /** Where the kubelet keeps an emptyDir of a pod. */
+  emptyDir(podUid: PodUid, name: string): string {
+    return join(this.#real, 'pods', podUid, 'volumes', 'kubernetes.io~empty-dir', name);
+  }
+
   /** The kubelet removes this folder last, when nothing of the pod is left. */
   hasPod(podUid: PodUid): boolean {
     return existsSync(join(this.#real, 'pods', podUid));

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
+import { SIDECAR_VOLUME } from '@warmpool/protocol/names.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
 import type { Clock } from '../clock.ts';
 import type { HostAgentConfig } from '../config.ts';
@@ -27,17 +28,20 @@ export interface NodeVolumesDeps {
 /** How pods of this node share a folder with this program and get their code. */
 export interface NodeVolumes {
   delivery: CodeDelivery;
+  /** What a sidecar of a pod shares with this program. */
+  sidecarFolder(podUid: PodUid, name: string): string;
   /** When loads can be taken: the kubelet may start pods. */
   serve(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** Pods of this machine's own user: their folders are made by whoever starts them. */
-const localVolumes: NodeVolumes = {
+const localVolumes = (podsDir: string): NodeVolumes => ({
   delivery: linkDelivery,
+  sidecarFolder: (podUid, name) => join(podsDir, podUid, 'sidecars', name),
   serve: () => Promise.resolve(),
   close: () => Promise.resolve(),
-};
+});
 
 /** On return, everything of pods that live on is known and pinned, and what dead pods left is gone. */
 export async function openNodeVolumes(
@@ -45,7 +49,7 @@ export async function openNodeVolumes(
   { cluster, nodeName, podsDir, cacheDir }: HostAgentConfig,
   entriesPath: string,
 ): Promise<NodeVolumes> {
-  if (cluster === undefined) return localVolumes;
+  if (cluster === undefined) return localVolumes(podsDir);
   const { clock, log, cache, pods, onProblem } = deps;
   const { csi, hostPathDir, mountHelper, kubeletDir } = cluster;
   const mounter = new Mounter({ clock, onProblem }, [mountHelper]);
@@ -77,6 +81,7 @@ export async function openNodeVolumes(
   let plugin: { close(): Promise<void> } | undefined;
   return {
     delivery: new MountDelivery(mounter, staging),
+    sidecarFolder: (podUid, name) => join(kubelet.emptyDir(podUid, SIDECAR_VOLUME), name),
     async serve() {
       if (csi === undefined) return;
       // gRPC costs memory that local mode has no use for

@@ -1,6 +1,7 @@
 import { ENV_ALLOW_LIST } from '@warmpool/protocol/runtime-agent-api.ts';
 import type { RuntimeDescription } from '@warmpool/runtime-agent/runtimes.ts';
-import type { Pod } from '@warmpool/operator/core/resources.ts';
+import type { Pod, PodContainer } from '@warmpool/operator/core/resources.ts';
+import { isSidecar } from '@warmpool/operator/core/sidecars.ts';
 
 /** What a pod asks for, decided without touching anything: the command and env of its process, or why there will be none. */
 
@@ -10,10 +11,23 @@ export interface LaunchPlan {
   command: readonly string[];
   /** All but what only the kubelet knows: {@link placementEnv}. */
   env: Readonly<Record<string, string>>;
+  sidecars: readonly SidecarPlan[];
+}
+
+export interface SidecarPlan {
+  name: string;
+  command: readonly string[];
+  env: Readonly<Record<string, string>>;
 }
 
 export interface LaunchRefusal {
-  reason: 'RuntimeNotNamed' | 'RuntimeUnknown' | 'RuntimeMissing' | 'RuntimeVersionMissing' | 'EnvUnsupported';
+  reason:
+    | 'SidecarCommandMissing'
+    | 'RuntimeNotNamed'
+    | 'RuntimeUnknown'
+    | 'RuntimeMissing'
+    | 'RuntimeVersionMissing'
+    | 'EnvUnsupported';
   message: string;
 }
 
@@ -31,15 +45,23 @@ export function planLaunch(
   runtimes: readonly RuntimeDescription[],
   hostEnv: Readonly<Record<string, string | undefined>>,
 ): LaunchDecision {
-  const container = pod.spec.containers[0];
-  const unsupported = container?.env?.find((entry) => 'valueFrom' in entry && !isPlaced(entry.name));
+  const [container, ...others] = pod.spec.containers;
+  const sidecars = others.filter(({ name }) => isSidecar(pod, name));
+  const unsupported = [container, ...sidecars]
+    .flatMap((each) => each?.env ?? [])
+    .find((entry) => 'valueFrom' in entry && !isPlaced(entry.name));
   if (unsupported !== undefined) {
     return refuse(
       'EnvUnsupported',
       `The env entry ${unsupported.name} uses valueFrom, which local mode does not have.`,
     );
   }
-  const containerEnv = Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value ?? '']));
+  const silent = sidecars.find((each) => commandOf(each).length === 0);
+  if (silent !== undefined) {
+    const message = `The sidecar ${silent.name} has no command; local mode has no images to take one from.`;
+    return refuse('SidecarCommandMissing', message);
+  }
+  const containerEnv = envOf(container);
   const runtime = runtimeFromEnv(containerEnv) ?? runtimeFromImage(container?.image ?? '');
   if (runtime === undefined) {
     const message = `The image ${container?.image ?? '(none)'} names no runtime; local mode reads it from names like runtime-nodejs:24.`;
@@ -47,19 +69,26 @@ export function planLaunch(
   }
   const found = findRuntime(runtimes, runtime);
   if ('refusal' in found) return found;
-  const allowed = ENV_ALLOW_LIST.flatMap((name) => (hostEnv[name] === undefined ? [] : [[name, hostEnv[name]]]));
+  const allowed = Object.fromEntries(
+    ENV_ALLOW_LIST.flatMap((name) => (hostEnv[name] === undefined ? [] : [[name, hostEnv[name]]])),
+  ) as Record<string, string>;
   return {
     plan: {
       runtime,
       command: found.command,
       env: {
-        ...(Object.fromEntries(allowed) as Record<string, string>),
+        ...allowed,
         WARMPOOL_PRE_IMPORT: '',
         WARMPOOL_REHEARSE: '1',
         ...containerEnv,
         WARMPOOL_RUNTIME_NAME: runtime.name,
         WARMPOOL_RUNTIME_VERSION: runtime.version,
       },
+      sidecars: sidecars.map((each) => ({
+        name: each.name,
+        command: commandOf(each),
+        env: { ...allowed, ...envOf(each) },
+      })),
     },
   };
 }
@@ -72,6 +101,14 @@ export function placementEnv({ socketPath, host, port }: Placement): Record<stri
     WARMPOOL_PORT: String(port),
     WARMPOOL_LIFELINE: '1',
   };
+}
+
+function envOf(container: PodContainer | undefined): Record<string, string> {
+  return Object.fromEntries((container?.env ?? []).map(({ name, value }) => [name, value ?? '']));
+}
+
+function commandOf({ command = [], args = [] }: PodContainer & { command?: string[]; args?: string[] }): string[] {
+  return command.length === 0 ? [] : [...command, ...args];
 }
 
 /** The operator's own, which only a kubelet knows: {@link placementEnv} is what they are here. */

@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import { z } from 'zod';
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
 import type { Stored } from '@warmpool/operator/engine/kube-client.ts';
-import type { Pod, PodStatus } from '@warmpool/operator/core/resources.ts';
+import type { ContainerStatus, Pod, PodStatus } from '@warmpool/operator/core/resources.ts';
 import { describeError } from '../errors.ts';
 import { removeFolder } from '../remove-folder.ts';
 import { assertSocketPathFits } from '../run-dir.ts';
@@ -14,10 +14,11 @@ import { whenFileAppears } from './file-appears.ts';
 import { placementEnv } from './launch-plan.ts';
 import type { LaunchPlan } from './launch-plan.ts';
 import { PodProcess } from './pod-process.ts';
-import { exitedStatus, readyStatus, refusedStatus, startedStatus } from './pod-status.ts';
+import { exitedStatus, readyStatus, refusedStatus, sidecarExitedStatus, startedStatus } from './pod-status.ts';
 import type { ProcessExit, Termination } from './pod-status.ts';
 import type { PodWrites } from './pod-writes.ts';
 import type { PortAllocator } from './port-allocator.ts';
+import { SidecarProcesses } from './sidecar-processes.ts';
 
 const SOCKET_NAME = 'agent.sock';
 /** A boot that takes longer than this goes on, but others no longer wait for it. */
@@ -41,6 +42,9 @@ export class PodLife {
   readonly #folder: string;
   #pod: Stored<Pod>;
   #process: PodProcess | undefined;
+  readonly #sidecars: SidecarProcesses;
+  readonly #lostSidecars: ContainerStatus[] = [];
+  #runtimeStatuses: ContainerStatus[] = [];
   #port: number | undefined;
   #startedAt = '';
   /** Settles when no step of the start is under way any more. */
@@ -57,6 +61,10 @@ export class PodLife {
     this.#pod = pod;
     this.#host = place.host;
     this.#folder = path.join(place.podsDir, pod.metadata.uid);
+    this.#sidecars = new SidecarProcesses(deps, (name, exit) => {
+      this.#lostSidecars.push(sidecarExitedStatus(name, exit));
+      if (this.#ended === undefined) this.#write({ containerStatuses: this.#runtimeStatuses });
+    });
   }
 
   update(pod: Stored<Pod>): void {
@@ -93,7 +101,12 @@ export class PodLife {
       await mkdir(this.#folder, { mode: 0o700 });
       await this.#writePodFile(plan, this.#port);
       const env = { ...plan.env, ...placementEnv({ socketPath, host: this.#host, port: this.#port }) };
-      if (this.#ended === undefined) this.#launch(plan.command, env);
+      if (this.#ended !== undefined) return;
+      await this.#sidecars.start(plan.sidecars, path.join(this.#folder, 'sidecars'), {
+        WARMPOOL_HOST: this.#host,
+        WARMPOOL_PORT: String(this.#port),
+      });
+      this.#launch(plan.command, env);
     } catch (error) {
       this.#releasePort();
       this.refuse('StartError', `The pod could not be started: ${describeError(error)}`);
@@ -138,6 +151,7 @@ export class PodLife {
     if (process.groupId !== undefined) this.#deps.reaper.remove(process.groupId);
     this.#stopWaiting();
     this.#releasePort();
+    this.#sidecars.kill();
     if (this.#ended !== undefined) return;
     // without its socket the host-agent no longer offers the pod to anybody
     await rm(path.join(this.#folder, SOCKET_NAME), { force: true });
@@ -154,6 +168,7 @@ export class PodLife {
       if (this.#killAtMs > this.#deps.clock.monotonic()) this.#process.terminate();
       await this.#process.exited;
     }
+    await this.#sidecars.end();
     this.#cancelKill();
     this.#releasePort();
     await this.#written;
@@ -195,7 +210,10 @@ export class PodLife {
     return text.includes('heap out of memory');
   }
 
-  #write(status: PodStatus): void {
+  #write(written: PodStatus): void {
+    // the list is written as a whole
+    this.#runtimeStatuses = written.containerStatuses ?? this.#runtimeStatuses;
+    const status = { ...written, containerStatuses: [...this.#runtimeStatuses, ...this.#lostSidecars] };
     this.#written = this.#written
       .then(() => this.#deps.writes.status(this.#pod, status))
       .catch((error: unknown) => {

@@ -1,4 +1,4 @@
-import type { Pod, PodStatus } from '@warmpool/operator/core/resources.ts';
+import type { ContainerStatus, Pod, PodStatus } from '@warmpool/operator/core/resources.ts';
 
 /** The words that a pod's status gets in each phase of its life. Pure: what happened in, a status patch out. */
 
@@ -74,6 +74,19 @@ export function exitedStatus(
       { type: 'Ready', status: 'False', reason: hasSucceeded ? 'PodCompleted' : 'PodFailed', message },
     ]),
     containerStatuses: [containerStatus(pod, false, { terminated })],
+  };
+}
+
+/** Of a process beside the runtime's. */
+export function sidecarExitedStatus(name: string, exit: ProcessExit): ContainerStatus {
+  const reason = exitReason(exit, false);
+  const message =
+    exit.spawnError === undefined ? '' : `The sidecar's command could not be started: ${exit.spawnError}.`;
+  return {
+    name,
+    restartCount: 0,
+    ready: false,
+    state: { terminated: { exitCode: exit.code ?? 128, reason, message } },
   };
 }
 

@@ -12,6 +12,7 @@ import type { Clock } from '../engine/clock.ts';
 import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
 import { claimStandby } from '../core/pod-transitions.ts';
 import { isTerminating, type StoredPod } from '../core/pod-view.ts';
+import { sidecarLoads } from '../core/sidecars.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { ClaimError, claimError } from '../errors.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
@@ -58,9 +59,7 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const { clock } = deps;
   const startedMs = clock.monotonic();
   const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
-  const load = settle(
-    deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }),
-  );
+  const load = settle(sendLoad(deps, input, leftMs));
   if (input.isWritten) input.onOwned(input.candidate.pod);
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
@@ -106,6 +105,12 @@ async function settleWrite(
   return { ok: true, writeMs };
 }
 
+// async: a pod of which no load can be made is a failed load
+async function sendLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): Promise<HostLoadReply> {
+  const request = hostLoad(deps, input, leftMs);
+  return deps.hostAgents.load(input.candidate.node, request, { timeoutMs: leftMs + LOAD_GRACE_MS });
+}
+
 function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {
   const { candidate, request, record } = input;
   const nowUnixMs = deps.clock.now();
@@ -127,6 +132,7 @@ function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): 
     env: request.env,
     service: request.service,
     limits: request.limits,
+    ...sidecarLoads(candidate.pod),
     deadlineUnixMs: Math.ceil(nowUnixMs + leftMs),
   };
 }

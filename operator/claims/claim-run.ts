@@ -240,13 +240,13 @@ function instanceOf(
   candidate: Candidate,
   result: Extract<AttemptResult, { kind: 'ready' }>,
 ): Pick<ReadyInstance, 'uid' | 'pod' | 'node' | 'epoch' | 'address' | 'phases'> {
-  const { fetchMs, unpackMs, mountMs, loadMs, importMs } = result.reply.timings;
+  const { totalMs: _ofTheNode, ...phases } = result.reply.timings;
   return {
     uid: candidate.uid,
     pod: candidate.pod,
     node: candidate.node,
     epoch: candidate.epoch,
     address: result.reply.address,
-    phases: { ...result.phases, fetchMs, unpackMs, mountMs, loadMs, importMs },
+    phases: { ...result.phases, ...phases },
   };
 }

@@ -5,8 +5,8 @@ import type { Clock } from '../engine/clock.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import type { Pod, WarmPool } from '../core/resources.ts';
 import {
+  containerTrouble,
   createdAtUnixMs,
-  hasRestarted,
   isFinished,
   isOwnedBy,
   isStandbyLabelled,
@@ -110,7 +110,8 @@ export class Inventory {
   /** Why this pod can never become a standby pod, in words; `undefined` when it can or is one. */
   trouble(pod: StoredPod): string | undefined {
     if (isFinished(pod)) return podTrouble(pod);
-    if (hasRestarted(pod)) return 'a container restarted';
+    const broken = containerTrouble(pod);
+    if (broken !== undefined) return broken;
     const uid = pod.metadata.uid as PodUid;
     if (this.index.isRetired(uid)) return 'a claim could not use it';
     const report = this.#deps.nodes.currentReport(uid);

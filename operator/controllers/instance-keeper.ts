@@ -9,7 +9,7 @@ import type { ObjectStore } from '../engine/store.ts';
 import { judgeInstance, type InstanceFacts } from '../core/judge-instance.ts';
 import {
   claimRecordOf,
-  hasRestarted,
+  containerTrouble,
   idleUntilOf,
   isClaimed,
   isFinished,
@@ -131,7 +131,7 @@ export class InstanceKeeper {
     return {
       record,
       holder,
-      podTrouble: isFinished(pod) ? podTrouble(pod) : hasRestarted(pod) ? 'a container restarted' : undefined,
+      podTrouble: isFinished(pod) ? podTrouble(pod) : containerTrouble(pod),
       report: this.#deps.nodes.currentReport(uid),
       epoch: idle?.epoch ?? entry?.epoch,
       readyAtUnixMs: entry?.readyAtUnixMs,

@@ -9,13 +9,24 @@ import {
 } from '@warmpool/protocol/names.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import { agentVolume } from './agent-volume.ts';
+import { sidecarAnnotations, sidecarContainer, sidecarVolumes } from './sidecars.ts';
 import type { Pod, PodContainer, WarmPool } from './resources.ts';
 
 /** Names what a pod of this pool was made from: a pod with another hash is outdated. */
 export function templateHash(pool: WarmPool): string {
   const { runtime, template, standby, agentVolume } = pool.spec;
   return createHash('sha256')
-    .update(JSON.stringify([runtime, template, standby.preImport, standby.rehearse, agentVolume]))
+    .update(
+      JSON.stringify([
+        runtime,
+        template,
+        standby.preImport,
+        standby.rehearse,
+        agentVolume,
+        // a pool without sidecars keeps the hash that it had before there were any
+        ...(standby.sidecars.length > 0 ? [standby.sidecars] : []),
+      ]),
+    )
     .digest('hex')
     .slice(0, 10);
 }
@@ -48,7 +59,11 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
         [LABEL_STATE]: 'standby',
         [LABEL_TEMPLATE_HASH]: templateHash(pool),
       },
-      annotations: { ...template.metadata?.annotations, [ANNOTATION_RUNTIME]: `${runtime.name}/${runtime.version}` },
+      annotations: {
+        ...template.metadata?.annotations,
+        [ANNOTATION_RUNTIME]: `${runtime.name}/${runtime.version}`,
+        ...sidecarAnnotations(standby.sidecars),
+      },
       ownerReferences: [
         {
           apiVersion: `${API_GROUP}/${API_VERSION}`,
@@ -71,7 +86,7 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
         seccompProfile: { type: 'RuntimeDefault' },
         ...asObject(template.spec, 'securityContext'),
       },
-      volumes: [...asList(template.spec, 'volumes'), shared.volume],
+      volumes: [...asList(template.spec, 'volumes'), shared.volume, ...sidecarVolumes(standby.sidecars)],
       containers: [
         {
           ...runtimeContainer,
@@ -80,7 +95,7 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
           volumeMounts: [...asList(runtimeContainer ?? {}, 'volumeMounts'), shared.mount],
           securityContext: RESTRICTED,
         },
-        ...others,
+        ...others.map((container) => sidecarContainer(container, standby.sidecars, shared.serving, RESTRICTED)),
       ],
     },
   };

@@ -9,6 +9,7 @@ import {
 } from '@warmpool/protocol/names.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import type { Pod, WarmPool } from './resources.ts';
+import { isSidecar } from './sidecars.ts';
 import { lastWords } from './stall.ts';
 
 /** How the operator reads a pod object. Pure questions, no state. */
@@ -44,9 +45,15 @@ export function isFinished(pod: StoredPod): boolean {
   return pod.status?.phase === 'Failed' || pod.status?.phase === 'Succeeded';
 }
 
-/** A restarted container has lost what was loaded into it, so the pod is worth nothing to us. */
-export function hasRestarted(pod: StoredPod): boolean {
-  return pod.status?.containerStatuses?.some((container) => container.restartCount > 0) ?? false;
+/**
+ * Why a pod that runs is worth nothing to us, in words. A restarted container has lost what was loaded into it, and without one of its
+ * sidecars a pod is not whole.
+ */
+export function containerTrouble(pod: StoredPod): string | undefined {
+  const containers = pod.status?.containerStatuses ?? [];
+  if (containers.some(({ restartCount }) => restartCount > 0)) return 'a container restarted';
+  const ended = containers.find(({ name, state }) => state?.terminated !== undefined && isSidecar(pod, name));
+  return ended && `its sidecar ${ended.name} has ended with exit code ${ended.state?.terminated?.exitCode}`;
 }
 
 export function isOwnedBy(pod: StoredPod, pool: Stored<WarmPool>): boolean {

@@ -107,6 +107,7 @@ function durationMs(text: string): number {
 function serverTiming(claim: Claim): string {
   let text = '';
   for (const [phase, ms] of Object.entries(claim.timings ?? {})) {
+    if (ms === undefined) continue;
     text += `${text === '' ? '' : ', '}${phase.slice(0, -2)};dur=${ms.toFixed(3)}`;
   }
   return text;

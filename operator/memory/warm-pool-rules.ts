@@ -1,4 +1,5 @@
 import {
+  strangeSidecar,
   warmPoolClaimSpecSchema,
   warmPoolClaimStatusSchema,
   warmPoolSpecSchema,
@@ -52,6 +53,11 @@ function admitPool(object: JsonObject): Admission {
   const autoscaling = memberOf(spec, 'autoscaling');
   if (isJsonObject(autoscaling) && Number(autoscaling['minReplicas']) > Number(autoscaling['maxReplicas'])) {
     problems.push('spec.autoscaling: Invalid value: minReplicas must not be above maxReplicas');
+  }
+  if (admission.problems.length === 0 && strangeSidecar(warmPoolSpecSchema.parse(spec)) !== undefined) {
+    problems.push(
+      'spec: Invalid value: each of standby.sidecars must be a container of the template, other than the first',
+    );
   }
   // The schema knows only the parts of a pod that it reads; the definition preserves the rest.
   const preserved = isJsonObject(spec) ? withMembers(spec, { template }) : spec;

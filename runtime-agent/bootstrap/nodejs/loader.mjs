@@ -249,6 +249,8 @@ function enterFolder(folder) {
 function bindProcess(request, config, file) {
   replaceEnvironment(environmentOf(request.env, process.env, config.port));
   process.argv.splice(0, process.argv.length, process.execPath, file);
+  // the one option of a started process that can still be had
+  if (/(^|\s)--enable-source-maps(\s|$)/.test(request.env['NODE_OPTIONS'] ?? '')) process.setSourceMapsEnabled(true);
 }
 
 /** Node's timers count in 31 bits and fire at once beyond. @param {LoadRequest['limits']} limits */

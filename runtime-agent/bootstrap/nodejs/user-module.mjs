@@ -5,7 +5,8 @@ import { pathToFileURL } from 'node:url';
 import { AgentError } from './errors.mjs';
 import { JSON, Object, Set } from './globals.mjs';
 
-const MODULE_ENDINGS = ['.js', '.cjs', '.mjs'];
+/** TypeScript comes last: where somebody has compiled it, that is what is meant. */
+const MODULE_ENDINGS = ['.js', '.cjs', '.mjs', '.ts', '.cts', '.mts'];
 
 /**
  * The file of kind `http`.
@@ -100,8 +101,8 @@ function importModule(file) {
 
 /** @param {string} file */
 function isEsModule(file) {
-  if (file.endsWith('.mjs')) return true;
-  if (file.endsWith('.cjs')) return false;
+  if (/\.m[jt]s$/.test(file)) return true;
+  if (/\.c[jt]s$/.test(file)) return false;
   for (let folder = path.dirname(file); ; folder = path.dirname(folder)) {
     const packageFile = path.join(folder, 'package.json');
     if (isFile(packageFile)) {

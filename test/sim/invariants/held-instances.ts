@@ -1,6 +1,6 @@
 import {
   claimIdOf,
-  hasRestarted,
+  containerTrouble,
   isFinished,
   isTerminating,
   type StoredPod,
@@ -47,7 +47,7 @@ export class HeldInstances {
     const facts = claimId === undefined ? undefined : truth.claims.get(claimId);
     const { uid } = pod.metadata;
     if (facts === undefined || facts.releaseSentAtMs !== undefined) return undefined;
-    if (facts.answers.at(-1)?.podUid !== uid || isFinished(pod) || hasRestarted(pod)) return undefined;
+    if (facts.answers.at(-1)?.podUid !== uid || isFinished(pod) || containerTrouble(pod)) return undefined;
     const process = truth.process(uid);
     if (process === undefined || !process.isLoaded || truth.wasNodeTroubled(uid, NODE_TROUBLE_MS)) return undefined;
     return this.#isExpired(facts, process) ? undefined : claimId;
