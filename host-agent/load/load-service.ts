@@ -7,6 +7,7 @@ import type { GrantGate } from '../core/grant.ts';
 import { LoadPacer } from './load-pacer.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { hostError, isHostError } from '../errors.ts';
+import type { PeerDirectory } from '../peers/peer-directory.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 import { sendLoad } from './send-load.ts';
 
@@ -19,6 +20,8 @@ export interface LoadServiceDeps {
   pods: PodRegistry;
   cache: CodeCache;
   delivery: CodeDelivery;
+  /** Told where else the code is. */
+  peers: Pick<PeerDirectory, 'learn'> | undefined;
   log: Logger;
   onEnded: (outcome: LoadOutcome) => void;
 }
@@ -125,10 +128,11 @@ export class LoadService {
     };
   }
 
-  async #bringCode({ code, grant, deadlineUnixMs }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {
+  async #bringCode({ code, grant, deadlineUnixMs, peers }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {
     const { cache, clock } = this.#deps;
     const cached = cache.take(code, grant.podUid);
     if (cached !== undefined) return { treePath: cached, codeSource: 'cache', fetchMs: 0, unpackMs: 0 };
+    this.#deps.peers?.learn(code.digest, peers ?? []);
     const deadline = new AbortController();
     const timer = setTimeout(
       () => deadline.abort(hostError.deadlineExceeded('its code was being fetched')),

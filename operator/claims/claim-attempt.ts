@@ -14,6 +14,7 @@ import { claimStandby } from '../core/pod-transitions.ts';
 import { isTerminating } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { ClaimError, claimError } from '../errors.ts';
+import type { CodeSpread } from './code-spread.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
 import type { Retirement } from './retirement.ts';
 import type { Candidate } from './standby-index.ts';
@@ -23,6 +24,7 @@ export interface ClaimAttemptDeps {
   kube: KubeClient;
   hostAgents: HostAgentClient;
   retirement: Retirement;
+  spread: CodeSpread;
   grantKey: KeyObject;
   randomHex: (bytes: number) => string;
 }
@@ -56,9 +58,7 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const { clock } = deps;
   const startedMs = clock.monotonic();
   const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
-  const load = settle(
-    deps.hostAgents.load(input.candidate.node, hostLoad(deps, input, leftMs), { timeoutMs: leftMs + LOAD_GRACE_MS }),
-  );
+  const load = settleLoad(deps, input, leftMs);
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
 
@@ -85,6 +85,19 @@ function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   );
 }
 
+async function settleLoad(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+): Promise<Settled<HostLoadReply>> {
+  const { node } = input.candidate;
+  const arrival = deps.spread.begin(input.request.code.digest, node);
+  const request = hostLoad(deps, input, leftMs, arrival?.peers);
+  const result = await settle(deps.hostAgents.load(node, request, { timeoutMs: leftMs + LOAD_GRACE_MS }));
+  arrival?.end(result.ok ? 'arrived' : 'failed');
+  return result;
+}
+
 async function settleWrite(
   deps: ClaimAttemptDeps,
   input: AttemptInput,
@@ -101,7 +114,12 @@ async function settleWrite(
   return { ok: true, writeMs: deps.clock.monotonic() - startedMs };
 }
 
-function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {
+function hostLoad(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+  peers: string[] | undefined,
+): HostLoadRequest {
   const { candidate, request, record } = input;
   const nowUnixMs = deps.clock.now();
   const grant = {
@@ -119,6 +137,7 @@ function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): 
     kind: request.kind,
     handler: request.handler,
     code: request.code,
+    ...(peers !== undefined && { peers }),
     env: request.env,
     service: request.service,
     limits: request.limits,

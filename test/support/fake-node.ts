@@ -1,5 +1,12 @@
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import type { HostLoadReply, HostLoadRequest, NodeEvent, PodReport } from '@warmpool/protocol/host-agent-api.ts';
+import type {
+  HostLoadReply,
+  HostLoadRequest,
+  NodeEvent,
+  PodReport,
+  PrefetchRequest,
+  PrefetchStatus,
+} from '@warmpool/protocol/host-agent-api.ts';
 import { HostAgentError, type HostAgentClient } from '@warmpool/operator/claims/host-agent-client.ts';
 import { PODS, type Pod } from '@warmpool/operator/core/resources.ts';
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
@@ -20,6 +27,9 @@ export class FakeNode implements HostAgentClient {
   readonly name: string;
   readonly loads: HostLoadRequest[] = [];
   readonly killed: string[] = [];
+  readonly prefetchRequests: PrefetchRequest[] = [];
+  /** By digest, of what was asked for; a test says how far it is. */
+  readonly prefetched = new Map<string, PrefetchStatus>();
   /** What a load does before it succeeds; throw a HostAgentError to make it fail. */
   beforeLoad: (request: HostLoadRequest) => Promise<void> | void = () => undefined;
   bootMs: number;
@@ -80,6 +90,17 @@ export class FakeNode implements HostAgentClient {
     if (this.#reports.has(podUid)) this.report(podUid, { state: 'terminated' });
     return Promise.resolve({ podUid, statusCode: 202, state: 'terminated' });
   };
+
+  prefetch: HostAgentClient['prefetch'] = (_node, request) => {
+    this.prefetchRequests.push(request);
+    const { digest, format } = request.code;
+    const status = this.prefetched.get(digest) ?? { digest, format, state: 'queued', receivedBytes: 0 };
+    this.prefetched.set(digest, status);
+    return Promise.resolve(status);
+  };
+
+  prefetches: HostAgentClient['prefetches'] = (_node, digest) =>
+    Promise.resolve({ items: [...this.prefetched.values()].filter((status) => status.digest === digest) });
 
   logs: HostAgentClient['logs'] = () => Promise.resolve({ lines: [], truncated: false });
 
