@@ -62,6 +62,20 @@ test.each(ROUTES)('%s %s asks for %s in %s, and is refused as that says', async 
   expect((await later.app.inject({ method, url })).statusCode).toBe(403);
 });
 
+test.each([
+  [{ namespace: 'ns' }, 'ns'],
+  [{ nodes: ['node-1'] }, undefined],
+])('a prefetch %o asks for the right in namespace %s', async (where, namespace) => {
+  const { app, asked } = anApi(() => Promise.reject(claimError('Forbidden', 'you may not')));
+  const code = { key: 'a', digest: `sha256:${'a'.repeat(64)}`, format: 'tar' };
+  const headers = { authorization: 'Bearer t' };
+  const sent = await app.inject({ method: 'POST', url: '/v1/prefetch', headers, payload: { code, ...where } });
+  expect(sent.statusCode).toBe(403);
+  expect(asked).toEqual([
+    { authorization: 'Bearer t', rule: { verb: 'create', resource: 'prefetches' }, namespace },
+  ]);
+});
+
 test('what is allowed goes on, whether it was known or had to be asked for', async () => {
   for (const allowed of [undefined, Promise.resolve()]) {
     const { app } = anApi(() => allowed);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Digest } from '@warmpool/protocol/fields.ts';
 import type { Prefetch, PrefetchCodeRequest } from '@warmpool/protocol/prefetch-api.ts';
-import { aWarmPool } from '../../test/support/builders.ts';
+import { aPool } from '../../test/support/builders.ts';
 import { OperatorWorld } from '../../test/support/operator-world.ts';
 import { HostAgentError } from '../claims/host-agent-client.ts';
 
@@ -10,7 +10,7 @@ const wish: PrefetchCodeRequest = { code, namespace: 'default', pools: ['nodejs'
 let world: OperatorWorld;
 
 beforeEach(async () => {
-  world = await OperatorWorld.start([aWarmPool('nodejs', { replicas: 2 })]);
+  world = await OperatorWorld.start([aPool('nodejs', { replicas: 2 })]);
   await world.untilStandby('nodejs', 2);
 });
 afterEach(() => world.stop());

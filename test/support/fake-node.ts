@@ -17,6 +17,8 @@ export interface FakeNodeOptions {
   name?: string;
   bootMs?: number;
   loadMs?: number;
+  /** Where other nodes would get code from it. */
+  peerUrl?: string;
 }
 
 /**
@@ -34,6 +36,7 @@ export class FakeNode implements HostAgentClient {
   beforeLoad: (request: HostLoadRequest) => Promise<void> | void = () => undefined;
   bootMs: number;
   loadMs: number;
+  readonly #peerUrl: string | undefined;
   readonly #clock: Clock;
   readonly #kube: KubeClient;
   readonly #reports = new Map<string, PodReport>();
@@ -46,6 +49,7 @@ export class FakeNode implements HostAgentClient {
     this.name = options.name ?? 'node-1';
     this.bootMs = options.bootMs ?? 20;
     this.loadMs = options.loadMs ?? 1;
+    this.#peerUrl = options.peerUrl;
     const seen = new Set<string>();
     cluster.onChange(({ object }) => {
       if (object.kind !== 'Pod') return;
@@ -105,8 +109,9 @@ export class FakeNode implements HostAgentClient {
   logs: HostAgentClient['logs'] = () => Promise.resolve({ lines: [], truncated: false });
 
   async *events(_node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
+    const pods = [...this.#reports.values()];
     const waiting: NodeEvent[] = [
-      { type: 'SNAPSHOT', node: this.name, pods: [...this.#reports.values()], digests: [] },
+      { type: 'SNAPSHOT', node: this.name, pods, digests: [], ...(this.#peerUrl && { peerUrl: this.#peerUrl }) },
     ];
     let wake = (): void => undefined;
     const push = (event: NodeEvent): void => {
