@@ -42,6 +42,8 @@ const settingsSchema = z.object({
     .optional(),
   /** Code is also kept as it was fetched, for other nodes, up to this. */
   peerCacheBytes: bytes(2 * 1024 * MIB),
+  /** A node that has not begun to answer by then is not waited for. */
+  peerPatienceMs: count(500, 60_000),
   /** Other nodes that are sent code at once. */
   peerConnections: count(8, 1024),
   /** Sent to other nodes, all together; 0 is no limit. */
@@ -105,6 +107,7 @@ const FLAGS = {
   'ops-listen': { type: 'string' },
   'peer-listen': { type: 'string' },
   'peer-cache-bytes': { type: 'string' },
+  'peer-patience-ms': { type: 'string' },
   'peer-connections': { type: 'string' },
   'peer-bytes-per-second': { type: 'string' },
   store: { type: 'string' },

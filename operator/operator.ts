@@ -118,7 +118,10 @@ export class Operator {
     this.inventory = new Inventory({ clock, pods, pools, nodes });
     this.retirement = new Retirement({ clock, random, kube, hostAgents, nodes, index: this.inventory.index, log });
     const { inventory, retirement } = this;
-    const spread = new CodeSpread({ nodesWith: (digest) => nodes.code.nodesWith(digest), peerUrl: (node) => nodes.peerUrl(node) });
+    const spread = new CodeSpread({
+      nodesWith: (digest) => nodes.code.nodesWith(digest),
+      peerUrl: (node) => nodes.peerUrl(node),
+    });
     const views = { nodes, pods, pools, ledger, inventory };
     const shared = { ...views, clock, random, kube, hostAgents, spread, retirement, log, servingTerm };
     const idle = new IdleReuse(shared);

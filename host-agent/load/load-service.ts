@@ -128,7 +128,10 @@ export class LoadService {
     };
   }
 
-  async #bringCode({ code, grant, deadlineUnixMs, peers }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {
+  async #bringCode(
+    { code, grant, deadlineUnixMs, peers }: HostLoadRequest,
+    caller: AbortSignal,
+  ): Promise<DeliveredCode> {
     const { cache, clock } = this.#deps;
     const cached = cache.take(code, grant.podUid);
     if (cached !== undefined) return { treePath: cached, codeSource: 'cache', fetchMs: 0, unpackMs: 0 };

@@ -116,7 +116,10 @@ export class ArtefactStore {
     const hex = hexOf(digest);
     const growing = this.#growing.get(hex);
     if (growing !== undefined) {
-      return { sizeBytes: growing.sizeBytes, read: (fromByte, signal) => this.#readGrowing(growing, hex, fromByte, signal) };
+      return {
+        sizeBytes: growing.sizeBytes,
+        read: (fromByte, signal) => this.#readGrowing(growing, hex, fromByte, signal),
+      };
     }
     const sizeBytes = this.#kept.get(hex);
     if (sizeBytes === undefined) return undefined;

@@ -16,11 +16,10 @@ import { ArtefactStore } from './artefact-store.ts';
 import { PeerDirectory } from './peer-directory.ts';
 import { PeerMetrics } from './peer-metrics.ts';
 import { servePeers } from './peer-server.ts';
-import { PeerStore } from './peer-store.ts';
+import { PeerStore, type PeerOutcome } from './peer-store.ts';
 import { PeeredSources } from './peered-sources.ts';
 
 const CONNECTIONS_PER_PEER = 4;
-const CONNECT_TIMEOUT_MS = 500;
 const KEEP_ALIVE_MS = 30_000;
 
 export interface OpenPeersDeps {
@@ -34,7 +33,7 @@ export interface OpenPeersDeps {
 
 export type PeersConfig = Pick<
   HostAgentConfig,
-  'peerListen' | 'peerCacheBytes' | 'peerConnections' | 'peerBytesPerSecond' | 'cacheDir'
+  'peerListen' | 'peerCacheBytes' | 'peerConnections' | 'peerBytesPerSecond' | 'peerPatienceMs' | 'cacheDir'
 >;
 
 /** Code from and for the other nodes. */
@@ -71,9 +70,11 @@ export async function openPeers(deps: OpenPeersDeps, config: PeersConfig): Promi
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    connect: tls?.connector.connect ?? { timeout: CONNECT_TIMEOUT_MS },
+    ...(tls !== undefined && { connect: tls.connector.connect }),
   });
-  const peers = new PeerStore({ dispatcher, clock, directory, onOutcome: (outcome) => metrics.observeAsked(outcome) });
+  const { peerPatienceMs: patienceMs } = config;
+  const onOutcome = (outcome: PeerOutcome): void => metrics.observeAsked(outcome);
+  const peers = new PeerStore({ dispatcher, clock, directory, patienceMs, onOutcome });
   const serve = servePeers({
     clock,
     artefacts,

@@ -5,17 +5,12 @@ import type { Clock } from '../clock.ts';
 import { hostError } from '../errors.ts';
 import type { PeerDirectory } from './peer-directory.ts';
 
-/** All peers together have this long to begin to answer, and each of them so long. */
-const OPEN_LIMIT_MS = 1_000;
-const ANSWER_LIMIT_MS = 500;
-/** Waited for its bytes this long at less than this rate, a peer is given up. */
-const SLOW_LIMIT_MS = 2_000;
+/** In patiences: so long all peers together have to begin to answer; and so long bytes are waited for at less than this rate. */
+const OPEN_PATIENCES = 2;
+const SLOW_PATIENCES = 4;
 const SLOW_BYTES_PER_MS = 256;
 /** A transfer that breaks off or is too slow goes on from another peer this often. */
 const MAX_HANDOVERS = 2;
-
-/** A claim is late by no more than this because of peers that fail in any way but with wrong bytes. */
-export const PEER_PATIENCE_MS = OPEN_LIMIT_MS + (MAX_HANDOVERS + 1) * SLOW_LIMIT_MS + MAX_HANDOVERS * OPEN_LIMIT_MS;
 
 export type PeerOutcome =
   | 'served'
@@ -34,6 +29,8 @@ export interface PeerStoreDeps {
   dispatcher: Dispatcher;
   clock: Clock;
   directory: PeerDirectory;
+  /** A peer that has not begun to answer by then is not waited for. */
+  patienceMs: number;
   onOutcome: (outcome: PeerOutcome) => void;
 }
 
@@ -74,8 +71,8 @@ export class PeerStore implements BlobStore {
     except: ReadonlySet<string>,
     signal: AbortSignal,
   ): Promise<Answer | undefined> {
-    const { clock, directory, onOutcome } = this.#deps;
-    const untilMs = clock.monotonic() + OPEN_LIMIT_MS;
+    const { clock, directory, patienceMs, onOutcome } = this.#deps;
+    const untilMs = clock.monotonic() + OPEN_PATIENCES * patienceMs;
     for (const peer of directory.peersOf(digest)) {
       const leftMs = untilMs - clock.monotonic();
       if (leftMs <= 0) return undefined;
@@ -84,7 +81,7 @@ export class PeerStore implements BlobStore {
         onOutcome('paused');
         continue;
       }
-      const answer = await this.#get(peer, digest, fromByte, Math.min(leftMs, ANSWER_LIMIT_MS), signal);
+      const answer = await this.#get(peer, digest, fromByte, Math.min(leftMs, patienceMs), signal);
       const isSame = sizeBytes === undefined || answer?.sizeBytes === undefined || answer.sizeBytes === sizeBytes;
       if (answer !== undefined && isSame) return answer;
     }
@@ -133,11 +130,11 @@ export class PeerStore implements BlobStore {
     used: Set<string>,
     signal: AbortSignal,
   ): AsyncGenerator<Uint8Array, void, undefined> {
-    const { directory, onOutcome } = this.#deps;
+    const { clock, directory, patienceMs, onOutcome } = this.#deps;
     let current: Answer = first;
     let receivedBytes = 0;
     for (let handovers = 0; ; handovers++) {
-      const flow = new WatchedFlow(this.#deps.clock, current.body);
+      const flow = new WatchedFlow(clock, current.body, SLOW_PATIENCES * patienceMs);
       try {
         for await (const chunk of flow.chunks()) {
           receivedBytes += chunk.length;
@@ -179,25 +176,28 @@ class WatchedFlow {
   isSlow = false;
   readonly #clock: Clock;
   readonly #source: AsyncIterable<Uint8Array>;
+  readonly #limitMs: number;
 
-  constructor(clock: Clock, source: AsyncIterable<Uint8Array>) {
+  constructor(clock: Clock, source: AsyncIterable<Uint8Array>, limitMs: number) {
     this.#clock = clock;
     this.#source = source;
+    this.#limitMs = limitMs;
   }
 
   async *chunks(): AsyncGenerator<Uint8Array, void, undefined> {
     const iterator = this.#source[Symbol.asyncIterator]();
+    const limitMs = this.#limitMs;
     let [waitedMs, bytes] = [0, 0];
     try {
       for (;;) {
         const askedMs = this.#clock.monotonic();
-        const next = await within(iterator.next(), SLOW_LIMIT_MS - waitedMs);
+        const next = await within(iterator.next(), limitMs - waitedMs);
         waitedMs += this.#clock.monotonic() - askedMs;
-        this.isSlow = next === undefined || (waitedMs >= SLOW_LIMIT_MS && bytes < waitedMs * SLOW_BYTES_PER_MS);
+        this.isSlow = next === undefined || (waitedMs >= limitMs && bytes < waitedMs * SLOW_BYTES_PER_MS);
         if (next === undefined || this.isSlow) throw new Error('too slow');
         if (next.done === true) return;
         bytes += next.value.length;
-        if (waitedMs >= SLOW_LIMIT_MS) [waitedMs, bytes] = [0, 0];
+        if (waitedMs >= limitMs) [waitedMs, bytes] = [0, 0];
         yield next.value;
       }
     } finally {

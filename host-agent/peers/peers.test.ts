@@ -17,7 +17,7 @@ import { Downloader } from '../blob/downloader.ts';
 import { DEFAULT_FETCH_BUDGET, FetchBudget } from '../blob/fetch-budget.ts';
 import { CacheFolder } from '../cache/cache-folder.ts';
 import { CodeCache } from '../cache/code-cache.ts';
-import { systemClock as clock } from '../clock.ts';
+import { systemClock } from '../clock.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
 import { tarOf } from '../testing/tar-builder.ts';
@@ -26,6 +26,9 @@ import { Unpacker } from '../unpack/unpacker.ts';
 import { openPeers, type Peers, type PeersConfig } from './open-peers.ts';
 
 const KIB = 1024;
+/** Time stands still for what is paused after a failure; what is waited for is timed by timers. */
+const clock = { ...systemClock, monotonic: () => 0 };
+const PATIENT_MS = 20_000;
 let folder: string;
 let origin: Origin;
 const open: Peers[] = [];
@@ -88,7 +91,8 @@ async function aNode(name: string, config: Partial<PeersConfig> = {}): Promise<N
     { clock, budget, registry, tls: undefined, folder: cacheFolder, onProblem },
     {
       peerListen: { kind: 'tcp', host: '127.0.0.1', port: 0 },
-      ...{ peerCacheBytes: 10_000 * KIB, peerConnections: 8, peerBytesPerSecond: 0, cacheDir: join(folder, name) },
+      ...{ peerCacheBytes: 10_000 * KIB, peerConnections: 8, peerBytesPerSecond: 0 },
+      ...{ peerPatienceMs: PATIENT_MS, cacheDir: join(folder, name) },
       ...config,
     },
   );
@@ -182,7 +186,7 @@ test('a peer that breaks off is followed by the next one, from where it ended', 
 
 test('one that has it not, is busy, is gone or says nothing costs a moment, and then the origin is asked', async () => {
   const code = origin.put('a');
-  const node = await aNode('n');
+  const node = await aNode('n', { peerPatienceMs: 300 });
   const answering = (status: number) => aPeer((_request, response) => void response.writeHead(status).end());
   const gone = 'http://127.0.0.1:1';
   const silent = await aPeer(() => {});
@@ -250,7 +254,13 @@ describe('what is kept for others', () => {
     const tmp = cacheFolder.newTmpPath();
     const unpacker = new Unpacker();
     const { stream } = await origin.open('a');
-    const job = { folder: tmp, format: 'tar', fileName: '', digest: code.digest, limits: DEFAULT_UNPACK_LIMITS } as const;
+    const job = {
+      folder: tmp,
+      format: 'tar',
+      fileName: '',
+      digest: code.digest,
+      limits: DEFAULT_UNPACK_LIMITS,
+    } as const;
     const listener = { onReceived: () => {}, onGrown: () => Promise.resolve() };
     await unpacker.unpack(job, { stream }, new AbortController().signal, listener);
     await unpacker.close();

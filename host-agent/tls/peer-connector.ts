@@ -23,6 +23,13 @@ export class PeerConnector {
 
 function connector({ cert, key, ca }: TlsFiles): buildConnector.connector {
   // sessions would be kept by server name, and all nodes have the same one
-  const options = { cert, key, ca, minVersion: 'TLSv1.3', maxCachedSessions: 0, timeout: HANDSHAKE_TIMEOUT_MS } as const;
+  const options = {
+    cert,
+    key,
+    ca,
+    minVersion: 'TLSv1.3',
+    maxCachedSessions: 0,
+    timeout: HANDSHAKE_TIMEOUT_MS,
+  } as const;
   return buildConnector({ ...options, allowH2: false });
 }

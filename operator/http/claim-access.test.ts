@@ -71,9 +71,7 @@ test.each([
   const headers = { authorization: 'Bearer t' };
   const sent = await app.inject({ method: 'POST', url: '/v1/prefetch', headers, payload: { code, ...where } });
   expect(sent.statusCode).toBe(403);
-  expect(asked).toEqual([
-    { authorization: 'Bearer t', rule: { verb: 'create', resource: 'prefetches' }, namespace },
-  ]);
+  expect(asked).toEqual([{ authorization: 'Bearer t', rule: { verb: 'create', resource: 'prefetches' }, namespace }]);
 });
 
 test('what is allowed goes on, whether it was known or had to be asked for', async () => {

@@ -15,7 +15,8 @@ beforeEach(async () => {
 });
 afterEach(() => world.stop());
 
-const start = (request: PrefetchCodeRequest = wish): Promise<Prefetch> => world.run(world.operator.prefetches.start(request));
+const start = (request: PrefetchCodeRequest = wish): Promise<Prefetch> =>
+  world.run(world.operator.prefetches.start(request));
 const now = (id: string): Prefetch => world.operator.prefetches.get(id);
 const says = (state: 'queued' | 'fetching' | 'cached', receivedBytes: number): void =>
   void world.node.prefetched.set(code.digest, { ...{ digest: code.digest, format: 'tar' }, state, receivedBytes });

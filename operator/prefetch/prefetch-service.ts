@@ -81,7 +81,10 @@ export class PrefetchService {
     this.#forgetOld(this.#requireServing());
     const found = this.#prefetches.get(id);
     if (found !== undefined) return found.prefetch;
-    throw claimError('PrefetchNotFound', `there is no prefetch ${id}, or not any more: POST /v1/prefetch tells how it is`);
+    throw claimError(
+      'PrefetchNotFound',
+      `there is no prefetch ${id}, or not any more: POST /v1/prefetch tells how it is`,
+    );
   }
 
   #begin(id: string, request: PrefetchCodeRequest, nodes: string[], term: number): Running {
@@ -121,11 +124,14 @@ export class PrefetchService {
   async #chooseNodes(request: PrefetchCodeRequest): Promise<string[]> {
     const { namespace, nodes: named, nodeCount = MAX_PREFETCH_NODES, code } = request;
     const { nodes } = this.#deps;
-    const meant = namespace === undefined ? this.#namedNodes(named) : await this.#nodesOfPools(namespace, request.pools);
+    const meant =
+      namespace === undefined ? this.#namedNodes(named) : await this.#nodesOfPools(namespace, request.pools);
     const holders = nodes.code.nodesWith(code.digest);
-    const candidates = [...meant].map(
-      ([node, standbyPods]): PrefetchCandidate => ({ node, standbyPods, hasCode: holders?.has(node) === true }),
-    );
+    const candidates = [...meant].map(([node, standbyPods]): PrefetchCandidate => ({
+      node,
+      standbyPods,
+      hasCode: holders?.has(node) === true,
+    }));
     if (candidates.length > 0) return choosePrefetchNodes(candidates, nodeCount);
     const where = namespace === undefined ? 'no host-agent can be reached' : `no pod of these pools is on a node now`;
     throw claimError('NoNodes', `there is no node to bring code to: ${where}`, { retryAfterSeconds: 5 });

@@ -74,7 +74,9 @@ describe('in local mode', () => {
   test('what is not there fails with the store’s words, a wrong field is named', async () => {
     const { code } = world.claimFor({ 'index.js': '' });
     const missing = { ...code, key: 'not-there.tar' };
-    const started = await world.call('POST', '/v1/prefetch', { code: { ...missing, digest: `sha256:${'0'.repeat(64)}` } });
+    const started = await world.call('POST', '/v1/prefetch', {
+      code: { ...missing, digest: `sha256:${'0'.repeat(64)}` },
+    });
     const { id } = prefetchSchema.parse(started.body);
     expect(await ended(id)).toMatchObject({ state: 'failed', nodes: [{ error: { code: 'ObjectNotFound' } }] });
     expect(await world.call('POST', '/v1/prefetch', { code, pools: ['nodejs'] })).toMatchObject({

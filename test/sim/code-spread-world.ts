@@ -62,7 +62,12 @@ export class CodeSpreadWorld {
     this.#nodes = Array.from({ length: options.nodes }, () => {
       const startMs = random.next() * options.withinMs;
       const diesAtMs = random.chance(options.diesChance) ? startMs + random.next() * 1_500 : Number.POSITIVE_INFINITY;
-      return { ...{ startMs, diesAtMs, state: 'idle', receivedBytes: 0 }, source: ORIGIN, handovers: 0, arrival: undefined };
+      return {
+        ...{ startMs, diesAtMs, state: 'idle', receivedBytes: 0 },
+        source: ORIGIN,
+        handovers: 0,
+        arrival: undefined,
+      };
     });
     this.#transfers = this.#nodes.map(() => 0);
   }
@@ -97,7 +102,10 @@ export class CodeSpreadWorld {
     if (node.source === ORIGIN) node.receivedBytes += ORIGIN_BYTES_PER_MS * STEP_MS;
     else {
       const shareBytes = (NODE_BYTES_PER_MS * STEP_MS) / (this.#transfers[node.source] ?? 1);
-      node.receivedBytes += Math.max(0, Math.min(shareBytes, this.#node(node.source).receivedBytes - node.receivedBytes));
+      node.receivedBytes += Math.max(
+        0,
+        Math.min(shareBytes, this.#node(node.source).receivedBytes - node.receivedBytes),
+      );
     }
     if (node.receivedBytes < SIZE_BYTES) return;
     node.receivedBytes = SIZE_BYTES;

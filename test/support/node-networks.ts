@@ -5,7 +5,8 @@ export function missingForNodeNetworks(): string | undefined {
   if (process.getuid?.() !== 0) return 'not root';
   if (spawnSync('ip', ['-V'], { stdio: 'ignore' }).status !== 0) return 'no ip (iproute2)';
   const name = `wpt${process.pid}`;
-  if (spawnSync('ip', ['netns', 'add', name], { stdio: 'ignore' }).status !== 0) return 'no permission to make a network namespace';
+  if (spawnSync('ip', ['netns', 'add', name], { stdio: 'ignore' }).status !== 0)
+    return 'no permission to make a network namespace';
   spawnSync('ip', ['netns', 'del', name]);
   return undefined;
 }
