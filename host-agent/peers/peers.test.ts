@@ -159,11 +159,13 @@ test('what is still arriving is given on as it arrives', async () => {
   second.peers.directory.learn(code.digest, [first.peers.url]);
   const bringing = first.bring(code);
   await expect.poll(() => readdirSync(join(folder, 'n0', 'artefacts'))).toEqual(['incoming-0']);
-  const stream = (await second.begin(code)).stream[Symbol.asyncIterator]();
+  const download = await second.begin(code);
+  const stream = download.stream[Symbol.asyncIterator]();
   expect((await stream.next()).done).toBe(false);
   opening.resolve();
   expect(digestOf(await bringing)).toBe(code.digest);
   while ((await stream.next()).done !== true);
+  download.close();
   expect(await second.asked()).toEqual({ served: 1 });
   expect(origin.opened).toBe(1);
 });

@@ -9,9 +9,10 @@ afterEach(() => world.stop());
 async function aWorld(options: { peerUrl?: string }): Promise<OperatorWorld> {
   world = await OperatorWorld.start([aPool('nodejs', { replicas: 2 })], options);
   await world.untilStandby('nodejs', 2);
-  const holder = { type: 'SNAPSHOT', pods: [], digests: [SOME_DIGEST] } as const;
-  world.operator.nodes.apply('giver', { ...holder, node: 'giver', peerUrl: 'https://10.0.0.2:8444' });
-  world.operator.nodes.apply('keeper', { ...holder, node: 'keeper' });
+  const { nodes } = world.operator;
+  const has = { pods: [], digests: [SOME_DIGEST] };
+  nodes.apply('giver', { type: 'SNAPSHOT', node: 'giver', ...has, peerUrl: 'https://10.0.0.2:8444' });
+  nodes.apply('keeper', { type: 'SNAPSHOT', node: 'keeper', ...has });
   return world;
 }
 
