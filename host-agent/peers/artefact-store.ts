@@ -11,7 +11,7 @@ const NAME = /^[0-9a-f]{64}$/;
 export interface Artefact {
   sizeBytes: number | undefined;
   /** Waits for bytes that are still to come; fails when they will not come. A chunk is the reader's until it asks for the next. */
-  read(fromByte: number, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  read: (fromByte: number, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
 /** The bytes of a fetch under way. */

@@ -81,7 +81,7 @@ export async function openPeers(deps: OpenPeersDeps, config: PeersConfig): Promi
     limits,
     onServed: (outcome, bytes) => metrics.observeServed(outcome, bytes),
   });
-  const server: Server = tls === undefined ? createServer(serve) : (tls.serverFactory(serve, {}) as Server);
+  const server: Server = tls === undefined ? createServer(serve) : tls.serverFactory(serve, {});
   await once(server.listen({ host: listen.host, port: listen.port }), 'listening');
   const { port } = server.address() as AddressInfo;
   const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;

@@ -8,8 +8,8 @@ const MAX_NAMED = 3;
 const MAX_FIRST_GIVERS = 64;
 
 export interface CodeSpreadDeps {
-  nodesWith(digest: string): ReadonlySet<string> | undefined;
-  peerUrl(node: string): string | undefined;
+  nodesWith: (digest: string) => ReadonlySet<string> | undefined;
+  peerUrl: (node: string) => string | undefined;
 }
 
 /** One node's fetch of one digest. */

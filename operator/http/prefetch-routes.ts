@@ -9,7 +9,7 @@ import { parse } from './errors.ts';
 export interface PrefetchRoutesDeps {
   prefetches: PrefetchService;
   access?: ClaimAccess | undefined;
-  isDraining(): boolean;
+  isDraining: () => boolean;
 }
 
 /** A thousand names of nodes and a URL. */
