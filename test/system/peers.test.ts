@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Agent, request } from 'undici';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { HostAgentProcess } from '@warmpool/host-agent/testing/host-agent-process.ts';
 import { ObjectServer } from '@warmpool/host-agent/testing/object-server.ts';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
@@ -92,7 +92,7 @@ describe.skipIf(missing !== undefined)('host-agents of eight nodes', () => {
       const deps = { clock, random: Math.random, hostAgents: client, view, log: silentLog };
       return followNode(deps, `node-${index}`, stop.signal, () => stop.signal);
     });
-    await expect.poll(() => view.heardNodes, { timeout: LIMIT_MS }).toBe(NODES);
+    await vi.waitFor(() => expect(view.heardNodes).toBe(NODES), { timeout: LIMIT_MS });
   }, 6 * LIMIT_MS);
   afterAll(async () => {
     stop.abort(new Error('the tests are over'));
