@@ -8,7 +8,7 @@ import type { StoreConfig } from './blob/config.ts';
 import { parseStore } from './blob/config.ts';
 import type { S3Options } from './blob/s3-store.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
-import type { ListenAddress } from './http/listen.ts';
+import type { ListenAddress, TcpAddress } from './http/listen.ts';
 
 const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
@@ -35,6 +35,23 @@ const settingsSchema = z.object({
     .string()
     .transform((text, context) => parseListen(text, context))
     .optional(),
+  /** Where host-agents of other nodes get code from this one: `host:port` at which they reach it. Without, nodes share nothing. */
+  peerListen: z
+    .string()
+    .transform((text, context) => parseListen(text, context))
+    .optional(),
+  /** Code is also kept as it was fetched, for other nodes, up to this. */
+  peerCacheBytes: bytes(2 * 1024 * MIB),
+  /** A node that has not begun to answer by then is not waited for. */
+  peerPatienceMs: count(500, 60_000),
+  /** Other nodes that are sent code at once. */
+  peerConnections: count(8, 1024),
+  /** Sent to other nodes, all together; 0 is no limit. */
+  peerBytesPerSecond: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .default(128 * MIB),
   /** `folder:/path` or an s3 URL (blob/config.ts); without one, claims cannot use `code.key`. */
   store: z.string().default(''),
   cacheBytes: bytes(10 * 1024 * MIB),
@@ -93,6 +110,11 @@ const FLAGS = {
   'grant-key-file': { type: 'string' },
   'tls-dir': { type: 'string' },
   'ops-listen': { type: 'string' },
+  'peer-listen': { type: 'string' },
+  'peer-cache-bytes': { type: 'string' },
+  'peer-patience-ms': { type: 'string' },
+  'peer-connections': { type: 'string' },
+  'peer-bytes-per-second': { type: 'string' },
   store: { type: 'string' },
   'cache-bytes': { type: 'string' },
   'fetch-concurrency': { type: 'string' },
@@ -127,9 +149,10 @@ export interface ClusterConfig {
   mountHelper: string;
 }
 
-type Settings = Omit<z.output<typeof settingsSchema>, 'store'>;
+type Settings = Omit<z.output<typeof settingsSchema>, 'store' | 'peerListen'>;
 export type HostAgentConfig = Settings & {
   store: StoreConfig;
+  peerListen?: TcpAddress;
   otherBuckets: { bucket: string; options: S3Options }[];
   cluster?: ClusterConfig;
   fetchBudget: FetchBudgetOptions;
@@ -150,11 +173,12 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     const isMissing = given[String(issue?.path[0])] === undefined;
     throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
   }
-  const { store: storeText, ...settings } = data;
+  const { store: storeText, peerListen, ...settings } = data;
   // kill and logs carry no grant: without TLS, whoever can connect is trusted
   if (settings.tlsDir === '' && !isLocal(settings.listen))
     throw new ConfigError('--listen: must be a loopback address or a socket without --tls-dir');
   if (settings.tlsDir === '' && settings.grantKeyFile === '') throw new ConfigError('--grant-key-file is required');
+  const peers = peerAddress(peerListen, settings.tlsDir);
   const store = parseStore(storeText, env);
   if (settings.allowS3Bucket.length > 0 && store.kind !== 's3') {
     throw new ConfigError('--allow-s3-bucket needs an s3 store: --store s3://bucket?endpoint=…');
@@ -170,7 +194,16 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     bytesPerSecond: settings.fetchBytesPerSecond,
   };
   const cluster = clusterConfig(data);
-  return { ...settings, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
+  return { ...settings, ...peers, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
+}
+
+function peerAddress(listen: ListenAddress | undefined, tlsDir: string): { peerListen?: TcpAddress } {
+  if (listen === undefined) return {};
+  if (listen.kind !== 'tcp' || ['0.0.0.0', '::'].includes(listen.host))
+    throw new ConfigError('--peer-listen: must be the host:port at which other nodes reach this one');
+  if (tlsDir === '' && !isLocal(listen))
+    throw new ConfigError('--peer-listen: must be a loopback address without --tls-dir');
+  return { peerListen: listen };
 }
 
 function parseCommand(text: string, context: z.RefinementCtx): [string, ...string[]] {

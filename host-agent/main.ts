@@ -13,14 +13,15 @@ import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
 import { addLoadRoutes } from './http/load-routes.ts';
 import { addOpsRoutes, addProbeRoutes } from './http/ops-routes.ts';
-import { addPrefetchRoutes } from './http/prefetch-routes.ts';
 import { addPodRoutes } from './http/pod-routes.ts';
+import { addPrefetchRoutes } from './http/prefetch-routes.ts';
 import { createServer } from './http/server.ts';
 import { endOnSignals, endWithParent } from './lifecycle.ts';
 import { readGrantKey } from './load/grant-key.ts';
 import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
+import { openPeers } from './peers/open-peers.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Preparer } from './prepare/preparer.ts';
 import { openTls } from './tls/open-tls.ts';
@@ -40,22 +41,36 @@ async function run(config: HostAgentConfig): Promise<void> {
   const grants = new GrantGate(tls?.grantKey ?? (await readGrantKey(config.grantKeyFile)));
   tls?.follow((key) => grants.replaceKey(key));
   const events = new NodeEvents();
+  const metrics = new HostMetrics({
+    cache: () => cache.describe(),
+    fetchConnections: () => budget.connectionsInUse,
+    loadsInFlight: () => loads.inFlight,
+    podStates: () => pods.reports().map(({ state }) => state),
+  });
 
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
   const budget = new FetchBudget(clock, config.fetchBudget);
   const folder = await CacheFolder.open(config.cacheDir);
+  const peers = await openPeers(
+    { clock, budget, registry: metrics.registry, tls: tls?.peers, folder, onProblem },
+    config,
+  );
   const cache = await openCodeCache(
     {
       folder,
       unpacker,
       budget,
       clock,
+      peers,
       onCached: (digest, key) => {
         events.publish({ type: 'CACHED', digest });
         preparer.add(key);
       },
-      onEvicted: (digest) => events.publish({ type: 'EVICTED', digest }),
+      onEvicted: (digest) => {
+        peers?.drop(digest);
+        events.publish({ type: 'EVICTED', digest });
+      },
       onFetched: (timings) => metrics.observeFetch(timings),
       onMirror: (outcome) => metrics.observeMirror(outcome),
       onCorrupt: (digest) =>
@@ -85,12 +100,6 @@ async function run(config: HostAgentConfig): Promise<void> {
     },
     config.podsDir,
   );
-  const metrics = new HostMetrics({
-    cache: () => cache.describe(),
-    fetchConnections: () => budget.connectionsInUse,
-    loadsInFlight: () => loads.inFlight,
-    podStates: () => pods.reports().map(({ state }) => state),
-  });
   const volumes = await openNodeVolumes({ clock, log, cache, pods, onProblem }, config, folder.entriesPath);
   await pods.start();
   cache.trim();
@@ -103,6 +112,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     cache,
     delivery: volumes.delivery,
     sidecarFolder: (podUid, name) => volumes.sidecarFolder(podUid, name),
+    peers: peers?.directory,
     log,
     onInFlight: (count) => preparer.setLoadsInFlight(count),
     onEnded: (outcome) => metrics.observeLoad(outcome),
@@ -112,8 +122,8 @@ async function run(config: HostAgentConfig): Promise<void> {
   // over TLS every request has to show who it is from, which only the long way checks
   addLoadRoutes(app, { loads, log }, { ...config, hasShortWay: tls === undefined });
   addPodRoutes(app, { pods });
-  addPrefetchRoutes(app, { prefetcher });
-  addEventRoutes(app, { node: config.nodeName, pods, cache, events });
+  addPrefetchRoutes(app, { prefetcher, peers: peers?.directory });
+  addEventRoutes(app, { node: config.nodeName, pods, cache, events, peerUrl: peers?.url });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
   await volumes.serve();
@@ -135,6 +145,7 @@ async function run(config: HostAgentConfig): Promise<void> {
       prefetcher.close();
       preparer.close();
       cache.close();
+      await peers?.close();
       await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });

@@ -142,6 +142,7 @@ export class LocalCluster {
         metrics,
         // the claim's answer goes first
         observeClaim: (sample) => void setImmediate(metrics.observeClaim, sample),
+        onPrefetched: metrics.observePrefetched,
         onLoading: (underWay) => (underWay > 0 ? kubelet.pause() : kubelet.resume()),
         randomHex: pooledRandomHex(),
       },
@@ -201,7 +202,8 @@ async function claimApi(
   log: Logger,
   isDraining: () => boolean,
 ): Promise<FastifyInstance> {
-  const api = createClaimApi({ claims: operator.claims, queries: operator.queries, log, isDraining });
+  const { claims, queries, prefetches } = operator;
+  const api = createClaimApi({ claims, queries, prefetches, log, isDraining });
   loopbackOnly(api);
   const document = JSON.parse(await readFile(new URL('../docs/api/claim-api.json', import.meta.url), 'utf8')) as object;
   await addOpenApiPage(api, document);

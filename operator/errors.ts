@@ -10,13 +10,17 @@ const ERRORS = {
   HostNotAllowed: 403, // called by a name that is not this machine's
   NotFound: 404, // no such route
   PoolNotFound: 404, // no such WarmPool, or it is being deleted
+  PrefetchNotFound: 404, // no such prefetch, or it ended long ago, or another replica had it
   ClaimNotFound: 404, // no such claim, or its record has expired
   ClaimConflict: 409, // the claim id was used before with another body
+  PrefetchConflict: 409, // the same code is brought to the same nodes from another source now
+  NoNodes: 409, // nothing there to bring code to
   RuntimeMismatch: 409, // the pool serves another runtime
   ClaimReleased: 410, // the claim id belongs to an instance that was released
   BodyTooLarge: 413,
   UnsupportedMediaType: 415,
   PoolEmpty: 429, // nothing is standby and the pool rejects
+  TooManyPrefetches: 429, // as many as there may be are under way
   QueueFull: 429, // nothing is standby and the queue is at its bound
   NotLeader: 503, // another replica serves claims
   Draining: 503, // this replica is shutting down

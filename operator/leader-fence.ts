@@ -26,6 +26,8 @@ export function fencedHostAgents(hostAgents: HostAgentClient, leads: () => boole
   return {
     load: (...call) => (leads() ? hostAgents.load(...call) : refused()),
     kill: (...call) => (leads() ? hostAgents.kill(...call) : refused()),
+    prefetch: (...call) => (leads() ? hostAgents.prefetch(...call) : refused()),
+    prefetches: (...call) => hostAgents.prefetches(...call),
     logs: (...call) => hostAgents.logs(...call),
     events: (...call) => hostAgents.events(...call),
   };

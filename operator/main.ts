@@ -42,6 +42,7 @@ async function main(config: OperatorConfig): Promise<void> {
       metrics,
       // the claim's answer goes first
       observeClaim: (sample) => void setImmediate(metrics.observeClaim, sample),
+      onPrefetched: metrics.observePrefetched,
       onServing: (isServing) => void (label && label.set(isServing)),
       randomHex: pooledRandomHex(),
     },
@@ -59,6 +60,7 @@ async function main(config: OperatorConfig): Promise<void> {
   const claimApi = createClaimApi({
     claims: operator.claims,
     queries: operator.queries,
+    prefetches: operator.prefetches,
     log,
     isDraining: () => isDraining,
     access:

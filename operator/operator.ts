@@ -18,6 +18,7 @@ import { ClaimQueries } from './claims/claim-queries.ts';
 import { ClaimRun } from './claims/claim-run.ts';
 import { CpuResizes } from './claims/cpu-resizes.ts';
 import { ClaimService, type ClaimSample } from './claims/claim-service.ts';
+import { CodeSpread } from './claims/code-spread.ts';
 import type { HostAgentClient } from './claims/host-agent-client.ts';
 import { IdleReuse } from './claims/idle-reuse.ts';
 import { Inventory } from './claims/inventory.ts';
@@ -30,6 +31,7 @@ import { WarmPoolController } from './controllers/warm-pool.ts';
 import { WarmPoolClaimController } from './controllers/warm-pool-claim.ts';
 import { HostAgentPods, type HostAgentPodsOptions } from './host-agents/host-agent-pods.ts';
 import { NodeFollowers } from './host-agents/node-followers.ts';
+import { PrefetchService } from './prefetch/prefetch-service.ts';
 import { FreshLists } from './fresh-lists.ts';
 import { fencedHostAgents, fencedKube } from './leader-fence.ts';
 
@@ -41,6 +43,7 @@ export interface OperatorDeps {
   log: Log;
   metrics: Metrics;
   observeClaim: (sample: ClaimSample) => void;
+  onPrefetched?: (outcome: 'cached' | 'failed') => void;
   onLoading?: (underWay: number) => void;
   /** Claims are served by this process from now on, or no longer. */
   onServing?: (isServing: boolean) => void;
@@ -70,6 +73,7 @@ const EXPECTATIONS_EXPIRE_MS = 60_000;
 export class Operator {
   readonly claims: ClaimService;
   readonly queries: ClaimQueries;
+  readonly prefetches: PrefetchService;
   readonly inventory: Inventory;
   readonly nodes = new NodeView();
   readonly ledger: ClaimLedger;
@@ -114,27 +118,22 @@ export class Operator {
     const servingTerm = (): number | undefined => this.#servingTerm?.();
     this.inventory = new Inventory({ clock, pods, pools, nodes });
     this.retirement = new Retirement({ clock, random, kube, hostAgents, nodes, index: this.inventory.index, log });
-    const shared = {
-      clock,
-      kube,
-      hostAgents,
-      nodes,
-      pods,
-      pools,
-      ledger,
-      inventory: this.inventory,
-      retirement: this.retirement,
-      log,
-      servingTerm,
-    };
+    const { inventory, retirement } = this;
+    const spread = new CodeSpread({
+      nodesWith: (digest) => nodes.code.nodesWith(digest),
+      peerUrl: (node) => nodes.peerUrl(node),
+    });
+    const views = { nodes, pods, pools, ledger, inventory };
+    const shared = { ...views, clock, random, kube, hostAgents, spread, retirement, log, servingTerm };
     const idle = new IdleReuse(shared);
     const grantKey = createSecretKey(options.grantKey);
-    const { randomHex, onLoading, observeClaim: observe } = deps;
+    const { randomHex, onLoading, observeClaim: observe, onPrefetched: onNodeEnded } = deps;
     const resizes = new CpuResizes(shared);
     const run = new ClaimRun({ ...shared, idle, resizes, grantKey, randomHex, onLoading });
     this.#refillYield = new RefillYield(clock, () => run.loading > 0);
     this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: randomHex(32) });
     this.queries = new ClaimQueries(shared);
+    this.prefetches = new PrefetchService({ ...shared, onNodeEnded });
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
     this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });
     this.#warmPoolClaims = new WarmPoolClaimController({

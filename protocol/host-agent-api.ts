@@ -3,6 +3,7 @@ import {
   claimIdSchema,
   codeFormatSchema,
   codeSchema,
+  digestSchema,
   envSchema,
   functionKindSchema,
   functionSchema,
@@ -44,6 +45,9 @@ const sidecarLoadSchema = z.strictObject({
 export type SidecarLoad = z.output<typeof sidecarLoadSchema>;
 export const sidecarLoadsSchema = z.array(sidecarLoadSchema).max(8);
 
+/** Host-agents that may have the code, the best first: asked before its source. They are where `SNAPSHOT.peerUrl` says. */
+const peersSchema = z.array(z.url({ protocol: /^https?$/ })).max(4);
+
 /** `POST /v1/load` of the host-agent: deliver the code to the pod and load it. */
 export const hostLoadRequestSchema = z.strictObject({
   grant: loadGrantSchema,
@@ -56,6 +60,7 @@ export const hostLoadRequestSchema = z.strictObject({
   service: serviceMetadataSchema,
   limits: limitsSchema,
   sidecars: sidecarLoadsSchema.optional(),
+  peers: peersSchema.optional(),
   /** Everything (fetch, unpack, mount, load) must be over by then. */
   deadlineUnixMs: z.int(),
 });
@@ -125,6 +130,9 @@ export const podReportSchema = z.object({
 });
 export type PodReport = z.output<typeof podReportSchema>;
 
+/** A node that has more tells of those that were used last. */
+export const MAX_NODE_DIGESTS = 10_000;
+
 /**
  * `GET /v1/events`: newline-delimited JSON, a SNAPSHOT first, then each change, a PING at least every 5 s.
  * A pod is offered to claims from its report of state `standby` on, and never after a report of another state or epoch.
@@ -135,6 +143,8 @@ export const nodeEventSchema = z.discriminatedUnion('type', [
     node: z.string(),
     pods: z.array(podReportSchema),
     digests: z.array(z.string()),
+    /** Where host-agents of other nodes get code from this one; absent when it serves none. */
+    peerUrl: z.string().max(256).optional(),
   }),
   z.object({ type: z.literal('POD'), pod: podReportSchema }),
   z.object({ type: z.literal('POD_GONE'), podUid: podUidSchema }),
@@ -190,7 +200,9 @@ export const cacheReplySchema = z.object({
 export type CacheReply = z.output<typeof cacheReplySchema>;
 
 /** `POST /v1/prefetch`: bring this code to the node before anybody claims it. Claims go first, and a claim for it joins. */
-export const prefetchRequestSchema = z.strictObject({ code: codeSchema });
+export const prefetchRequestSchema = z.strictObject({ code: codeSchema, peers: peersSchema.optional() });
+export type PrefetchRequest = z.output<typeof prefetchRequestSchema>;
+
 export const prefetchStatusSchema = z.object({
   digest: z.string(),
   format: codeFormatSchema,
@@ -203,5 +215,6 @@ export const prefetchStatusSchema = z.object({
 export type PrefetchStatus = z.output<typeof prefetchStatusSchema>;
 
 /** `GET /v1/prefetch`: those under way and the last that ended. */
+export const prefetchQuerySchema = z.strictObject({ digest: digestSchema.optional() });
 export const prefetchListSchema = z.object({ items: z.array(prefetchStatusSchema) });
 export type PrefetchList = z.output<typeof prefetchListSchema>;

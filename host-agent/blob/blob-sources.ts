@@ -20,8 +20,13 @@ interface Found {
   link: string;
 }
 
+/** Where the bytes of a claim's code come from. */
+export interface CodeSources {
+  open(code: CodeReference, wish: DownloadWish): Promise<Download>;
+}
+
 /** Finds the store that a claim's code is in. */
-export class BlobSources {
+export class BlobSources implements CodeSources {
   readonly #deps: BlobSourcesDeps;
 
   constructor(deps: BlobSourcesDeps) {

@@ -11,15 +11,17 @@ const MAX_KNOWN_LINKS = 256;
 
 export interface Download {
   /** Unknown for a chunked answer. */
-  sizeBytes?: number;
+  sizeBytes?: number | undefined;
   /** In order, whole, of one version. Breaking off the iteration ends everything under way. A chunk belongs to its reader. */
   stream: AsyncIterable<Uint8Array>;
   /** The object's last bytes, ahead of their turn; they come once more at the end of the stream. */
-  tail?: Promise<DownloadTail>;
+  tail?: Promise<DownloadTail> | undefined;
   /** Ends everything under way. */
   close(): void;
   /** Some of it came from a mirror: if the bytes are wrong, the origin's may be right. To be called then. */
-  readonly blame?: () => void;
+  readonly blame?: (() => void) | undefined;
+  /** To be called when all bytes were there and their digest was right. */
+  verified?(): void;
 }
 
 export interface DownloadTail {

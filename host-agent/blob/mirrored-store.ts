@@ -3,6 +3,7 @@ import { hostError, isHostError } from '../errors.ts';
 import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
 import type { HttpAnswer, HttpGetDeps, HttpTarget } from './http-get.ts';
 import { blobOf, discard, getOnce } from './http-get.ts';
+import { within } from './within.ts';
 
 /** A mirror that has not begun to answer by then is not waited for. */
 const ANSWER_LIMIT_MS = 1_000;
@@ -141,17 +142,5 @@ export class MirroredStore implements BlobStore {
       // not awaited: a connection that gives nothing does not end its iteration either
       void iterator.return?.(undefined)?.catch(() => {});
     }
-  }
-}
-
-async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
-  let timer: NodeJS.Timeout | undefined;
-  try {
-    return await Promise.race([
-      promise,
-      new Promise<undefined>((resolve) => (timer = setTimeout(() => resolve(undefined), Math.max(1, limitMs)))),
-    ]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -1,7 +1,7 @@
 import PQueue from 'p-queue';
 import type { CodeReference, PodUid } from '@warmpool/protocol/fields.ts';
 import type { CacheReply } from '@warmpool/protocol/host-agent-api.ts';
-import type { BlobSources } from '../blob/blob-sources.ts';
+import type { CodeSources } from '../blob/blob-sources.ts';
 import type { FetchPriority } from '../blob/fetch-budget.ts';
 import type { Clock } from '../clock.ts';
 import { cacheKey } from '../core/cache-key.ts';
@@ -24,7 +24,7 @@ const SWEEP_IDLE_MS = 10_000;
 
 export interface CodeCacheDeps {
   folder: CacheFolder;
-  sources: BlobSources;
+  sources: CodeSources;
   unpacker: Unpacker;
   clock: Clock;
   /** Told about each digest that comes and goes. */

@@ -1,5 +1,5 @@
 import type { CodeReference } from '@warmpool/protocol/fields.ts';
-import type { BlobSources } from '../blob/blob-sources.ts';
+import type { CodeSources } from '../blob/blob-sources.ts';
 import type { Download } from '../blob/downloader.ts';
 import type { FetchPriority } from '../blob/fetch-budget.ts';
 import type { Clock } from '../clock.ts';
@@ -28,7 +28,7 @@ export interface FetchProgress {
 
 export interface CodeFetchDeps {
   folder: CacheFolder;
-  sources: BlobSources;
+  sources: CodeSources;
   unpacker: Unpacker;
   clock: Clock;
   limits: UnpackLimits;
@@ -56,7 +56,9 @@ export async function fetchTree(deps: CodeFetchDeps, job: FetchJob): Promise<Fet
     try {
       job.progress.receivedBytes = 0;
       download = await open(deps, job, originOnly);
-      return await unpack(deps, job, download);
+      const tree = await unpack(deps, job, download);
+      download.verified?.();
+      return tree;
     } catch (error) {
       const isMirrorsFault = download?.blame !== undefined && isAboutBytes(error);
       if (isMirrorsFault) download?.blame?.();

@@ -1,3 +1,4 @@
+import type { CodeSources } from '../blob/blob-sources.ts';
 import { createSources } from '../blob/create-sources.ts';
 import type { FetchBudget } from '../blob/fetch-budget.ts';
 import type { MirrorOutcome } from '../blob/mirrored-store.ts';
@@ -9,12 +10,15 @@ import { CodeCache } from './code-cache.ts';
 type OpenCodeCacheDeps = Omit<CodeCacheDeps, 'sources'> & {
   budget: FetchBudget;
   onMirror: (outcome: MirrorOutcome) => void;
+  /** What is asked before the stores. */
+  peers: { over(origin: CodeSources): CodeSources } | undefined;
 };
 
 /** The cache that this node's configuration asks for, with the stores that it names. */
 export async function openCodeCache(deps: OpenCodeCacheDeps, config: HostAgentConfig): Promise<CodeCache> {
-  const { budget, onMirror, clock } = deps;
-  const sources = createSources({ clock, budget, onMirror }, config);
+  const { budget, onMirror, clock, peers } = deps;
+  const stores = createSources({ clock, budget, onMirror }, config);
+  const sources = peers?.over(stores) ?? stores;
   const { maxArchiveBytes, maxUnpackedBytes, maxEntries } = config;
   return CodeCache.open(
     { ...deps, sources },

@@ -13,7 +13,8 @@ test('a reader of events that does not read is cut off instead of filling the me
   const folder = mkdtempSync(join(tmpdir(), 'warmpool-events-'));
   const events = new NodeEvents();
   const app = createServer({ log: pino({ level: 'silent' }) }, { bodyLimitBytes: 1000 });
-  addEventRoutes(app, { node: 'n', pods: { reports: () => [] }, cache: { digests: () => [] }, events });
+  const [pods, cache] = [{ reports: () => [] }, { digests: () => [] }];
+  addEventRoutes(app, { node: 'n', pods, cache, events, peerUrl: undefined });
   await app.listen({ path: join(folder, 'a.sock') });
   const socket = createConnection(join(folder, 'a.sock'));
   socket.write('GET /v1/events HTTP/1.1\r\nhost: x\r\n\r\n');

@@ -2,7 +2,13 @@ import { chmodSync, rmSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 
-export type ListenAddress = { kind: 'unix'; path: string } | { kind: 'tcp'; host: string; port: number };
+export interface TcpAddress {
+  kind: 'tcp';
+  host: string;
+  port: number;
+}
+
+export type ListenAddress = { kind: 'unix'; path: string } | TcpAddress;
 
 /** Returns the address as a client would write it. */
 export async function listen(app: FastifyInstance, address: ListenAddress): Promise<string> {

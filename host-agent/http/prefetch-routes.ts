@@ -1,13 +1,24 @@
 import type { FastifyInstance } from 'fastify';
 import type { PrefetchList } from '@warmpool/protocol/host-agent-api.ts';
-import { prefetchRequestSchema } from '@warmpool/protocol/host-agent-api.ts';
+import { prefetchQuerySchema, prefetchRequestSchema } from '@warmpool/protocol/host-agent-api.ts';
 import type { Prefetcher } from '../cache/prefetcher.ts';
+import type { PeerDirectory } from '../peers/peer-directory.ts';
 import { parse } from './server.ts';
 
-export function addPrefetchRoutes(app: FastifyInstance, { prefetcher }: { prefetcher: Prefetcher }): void {
+export interface PrefetchRoutesDeps {
+  prefetcher: Prefetcher;
+  peers: Pick<PeerDirectory, 'learn'> | undefined;
+}
+
+export function addPrefetchRoutes(app: FastifyInstance, { prefetcher, peers }: PrefetchRoutesDeps): void {
   app.post('/v1/prefetch', (request, reply) => {
-    const { code } = parse(prefetchRequestSchema, request.body);
+    const { code, peers: named } = parse(prefetchRequestSchema, request.body);
+    peers?.learn(code.digest, named ?? []);
     return reply.code(202).send(prefetcher.start(code));
   });
-  app.get('/v1/prefetch', (): PrefetchList => ({ items: prefetcher.list() }));
+  app.get('/v1/prefetch', (request): PrefetchList => {
+    const { digest } = parse(prefetchQuerySchema, request.query);
+    const items = prefetcher.list();
+    return { items: digest === undefined ? items : items.filter((item) => item.digest === digest) };
+  });
 }

@@ -7,6 +7,7 @@ import type { GrantGate } from '../core/grant.ts';
 import { LoadPacer } from './load-pacer.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { hostError, isHostError } from '../errors.ts';
+import type { PeerDirectory } from '../peers/peer-directory.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 import type { TrackedPod } from '../pods/tracked-pod.ts';
 import { reloadSidecars, type SidecarDeps } from '../sidecars/reload-sidecars.ts';
@@ -22,6 +23,8 @@ export interface LoadServiceDeps {
   cache: CodeCache;
   delivery: CodeDelivery;
   sidecarFolder: SidecarDeps['folderOf'];
+  /** Told where else the code is. */
+  peers: Pick<PeerDirectory, 'learn'> | undefined;
   log: Logger;
   /** How many there are now, whenever that changes. */
   onInFlight: (count: number) => void;
@@ -177,10 +180,14 @@ export class LoadService {
     }
   }
 
-  async #bringCode({ code, grant, deadlineUnixMs }: HostLoadRequest, caller: AbortSignal): Promise<DeliveredCode> {
+  async #bringCode(
+    { code, grant, deadlineUnixMs, peers }: HostLoadRequest,
+    caller: AbortSignal,
+  ): Promise<DeliveredCode> {
     const { cache, clock } = this.#deps;
     const cached = cache.take(code, grant.podUid);
     if (cached !== undefined) return { treePath: cached, codeSource: 'cache', fetchMs: 0, unpackMs: 0 };
+    this.#deps.peers?.learn(code.digest, peers ?? []);
     const deadline = new AbortController();
     const timer = setTimeout(
       () => deadline.abort(hostError.deadlineExceeded('its code was being fetched')),

@@ -11,7 +11,7 @@ import type { NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
 import { grantPayload, loadGrantSchema } from '@warmpool/protocol/host-agent-api.ts';
 
 const MAIN = fileURLToPath(new URL('../main.ts', import.meta.url));
-const START_LIMIT_MS = 15_000;
+const START_LIMIT_MS = 60_000;
 const GRANT_KEY = 'a key that only this test knows';
 
 type PlainCode = { [Field in keyof CodeReference]: string };

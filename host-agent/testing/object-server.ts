@@ -29,9 +29,9 @@ export class ObjectServer {
     this.server.keepAliveTimeout = 60_000;
   }
 
-  async listen(): Promise<string> {
-    await once(this.server.listen(0, '127.0.0.1'), 'listening');
-    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  async listen(host = '127.0.0.1'): Promise<string> {
+    await once(this.server.listen(0, host), 'listening');
+    return `http://${host}:${(this.server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {

@@ -1,31 +1,47 @@
 import type { Server as HttpServer } from 'node:http';
+import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
 import type { FastifyServerFactory } from 'fastify';
 import type { Logger } from 'pino';
-import { operatorOnly } from './operator-only.ts';
+import { namedOnly } from './named-only.ts';
+import { PeerConnector } from './peer-connector.ts';
 import { firstTlsFiles, followTlsFiles } from './tls-files.ts';
 
 export interface Tls {
   grantKey: Buffer;
+  /** For the operator. */
   serverFactory: FastifyServerFactory<HttpServer>;
+  peers: PeerTls;
   /** Uses the files as they change from now on. */
   follow(onGrantKey: (key: Buffer) => void): void;
+}
+
+/** Between host-agents, both ways. */
+export interface PeerTls {
+  serverFactory: FastifyServerFactory<HttpServer>;
+  connector: PeerConnector;
 }
 
 /** HTTPS for the operator with the files of this folder; `undefined` for an empty name: plain HTTP on loopback. */
 export async function openTls(folder: string, log: Logger): Promise<Tls | undefined> {
   if (folder === '') return undefined;
   const first = await firstTlsFiles(folder);
-  const { serverFactory, use } = operatorOnly(first, (reason) => log.warn({ reason }, 'a connection was refused'));
+  const onRefused = (reason: string): void => log.warn({ reason }, 'a connection was refused');
+  const forOperator = namedOnly(OPERATOR_TLS_NAME, first, onRefused);
+  const forPeers = namedOnly(HOST_AGENT_TLS_NAME, first, onRefused);
+  const connector = new PeerConnector(first);
   const onProblem = (error: unknown): void => log.error({ err: error }, 'the certificates cannot be used as they are');
   return {
     grantKey: first.grantKey,
-    serverFactory,
+    serverFactory: forOperator.serverFactory,
+    peers: { serverFactory: forPeers.serverFactory, connector },
     follow: (onGrantKey) => {
       followTlsFiles(
         folder,
         first,
         (files) => {
-          use(files);
+          forOperator.use(files);
+          forPeers.use(files);
+          connector.use(files);
           onGrantKey(files.grantKey);
           log.info({}, 'certificates were replaced');
         },

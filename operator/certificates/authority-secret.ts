@@ -25,6 +25,8 @@ export interface HostAgentFiles {
   'grant.key'?: string;
 }
 
+const CLIENT_AUTH = '1.3.6.1.5.5.7.3.2';
+
 /** The files as they should be now; the same object when nothing is to be changed. */
 export async function renewedAuthority(files: AuthorityFiles, nowUnixMs: number): Promise<AuthorityFiles> {
   const grantKey = files['grant.key'] || randomBytes(32).toString('hex');
@@ -65,11 +67,13 @@ export async function renewedHostAgent(
 ): Promise<HostAgentFiles> {
   const { 'trusted.crt': trustedCerts = '', 'grant.key': grantKey = '' } = authority;
   const isLeafGood =
-    isSignedBy(files['tls.crt'], authority['ca.crt']) && !isLeafDue(lifetime(files['tls.crt']), nowUnixMs);
+    isSignedBy(files['tls.crt'], authority['ca.crt']) &&
+    !isLeafDue(lifetime(files['tls.crt']), nowUnixMs) &&
+    isForClients(files['tls.crt']);
   if (isLeafGood && files['ca.crt'] === trustedCerts && files['grant.key'] === grantKey) return files;
   const { cert, key } = isLeafGood
     ? { cert: files['tls.crt'] ?? '', key: files['tls.key'] ?? '' }
-    : await issueLeaf(signer(authority), HOST_AGENT_TLS_NAME, 'server', nowUnixMs);
+    : await issueLeaf(signer(authority), HOST_AGENT_TLS_NAME, 'both', nowUnixMs);
   return { 'tls.crt': cert, 'tls.key': key, 'ca.crt': trustedCerts, 'grant.key': grantKey };
 }
 
@@ -86,6 +90,11 @@ export function lifetime(cert: string | undefined): Lifetime | undefined {
 export function isSignedBy(cert: string | undefined, authority: string | undefined): boolean {
   const [leaf, issuer] = [parse(cert), parse(authority)];
   return leaf !== undefined && issuer !== undefined && leaf.checkIssued(issuer) && leaf.verify(issuer.publicKey);
+}
+
+/** One host-agent is also the client of another. */
+function isForClients(cert: string | undefined): boolean {
+  return parse(cert)?.keyUsage?.includes(CLIENT_AUTH) === true;
 }
 
 function trusted(bundles: (string | undefined)[], nowUnixMs: number): string {

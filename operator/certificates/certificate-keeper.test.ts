@@ -6,7 +6,9 @@ import type { KubeClient } from '../engine/kube-client.ts';
 import { silentLog } from '../engine/log.ts';
 import { VirtualClock } from '../engine/testing/fake-clock.ts';
 import { MemoryCluster } from '../memory/memory-cluster.ts';
+import { renewedHostAgent } from './authority-secret.ts';
 import { AUTHORITY_SECRET, CertificateKeeper, HOST_AGENT_SECRET, type OperatorTls } from './certificate-keeper.ts';
+import { issueLeaf } from './issue.ts';
 
 const SYSTEM = 'warmpool-system';
 const NODE = 'warmpool-node';
@@ -80,11 +82,25 @@ test('the authority’s key is in its own Secret and nowhere else', async () => 
   expect(Object.keys(await hostAgent()).sort()).toEqual(['ca.crt', 'grant.key', 'tls.crt', 'tls.key']);
 });
 
-test('a server’s certificate cannot be used as a client, and the other way round', async () => {
+test('the operator’s certificate cannot be used as a server; a host-agent’s is also for its requests to other host-agents', async () => {
   const operator = await aKeeper().first(signal);
   expect(new X509Certificate(operator.cert).keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
-  expect(new X509Certificate((await hostAgent())['tls.crt'] ?? '').keyUsage).toEqual(['1.3.6.1.5.5.7.3.1']);
+  expect(new X509Certificate((await hostAgent())['tls.crt'] ?? '').keyUsage).toEqual([
+    '1.3.6.1.5.5.7.3.1',
+    '1.3.6.1.5.5.7.3.2',
+  ]);
   expect(new X509Certificate(operator.cert).ca).toBe(false);
+});
+
+test('a host-agent’s certificate from before there were peers is replaced', async () => {
+  await aKeeper().first(signal);
+  const authority = await files(SYSTEM, AUTHORITY_SECRET);
+  const pair = { cert: authority['ca.crt'] ?? '', key: authority['ca.key'] ?? '' };
+  const { cert, key } = await issueLeaf(pair, HOST_AGENT_TLS_NAME, 'server', Date.now());
+  const before = { ...(await hostAgent()), 'tls.crt': cert, 'tls.key': key };
+  const after = await renewedHostAgent(before, authority, Date.now());
+  expect(after['tls.crt']).not.toBe(cert);
+  expect(await renewedHostAgent(after, authority, Date.now())).toBe(after);
 });
 
 test('what is lost or broken is made anew', async () => {

@@ -36,11 +36,11 @@ export async function issueAuthority(nowUnixMs: number): Promise<KeyPair> {
   return { cert: certificate.toString('pem'), key: await privateKeyPem(keys) };
 }
 
-/** Proves that its holder is `dnsName`, as a server or as a client and not as both. */
+/** Proves that its holder is `dnsName`, as a server, as a client, or as both. */
 export async function issueLeaf(
   authority: KeyPair,
   dnsName: string,
-  role: 'server' | 'client',
+  role: 'server' | 'client' | 'both',
   nowUnixMs: number,
 ): Promise<KeyPair> {
   const x509 = await library();
@@ -59,7 +59,10 @@ export async function issueLeaf(
     extensions: [
       new x509.BasicConstraintsExtension(false, undefined, true),
       new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-      new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage[role === 'server' ? 'serverAuth' : 'clientAuth']]),
+      new x509.ExtendedKeyUsageExtension([
+        ...(role === 'client' ? [] : [x509.ExtendedKeyUsage.serverAuth]),
+        ...(role === 'server' ? [] : [x509.ExtendedKeyUsage.clientAuth]),
+      ]),
       new x509.SubjectAlternativeNameExtension([{ type: 'dns', value: dnsName }]),
       await x509.AuthorityKeyIdentifierExtension.create(issuer),
     ],

@@ -15,6 +15,7 @@ import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { sidecarLoads } from '../core/sidecars.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { ClaimError, claimError } from '../errors.ts';
+import type { CodeSpread } from './code-spread.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
 import type { Retirement } from './retirement.ts';
 import type { Candidate } from './standby-index.ts';
@@ -24,6 +25,7 @@ export interface ClaimAttemptDeps {
   kube: KubeClient;
   hostAgents: HostAgentClient;
   retirement: Retirement;
+  spread: CodeSpread;
   grantKey: KeyObject;
   randomHex: (bytes: number) => string;
 }
@@ -59,7 +61,7 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const { clock } = deps;
   const startedMs = clock.monotonic();
   const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
-  const load = settle(sendLoad(deps, input, leftMs));
+  const load = settleLoad(deps, input, leftMs);
   if (input.isWritten) input.onOwned(input.candidate.pod);
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
@@ -87,6 +89,17 @@ function settle<T>(promise: Promise<T>): Promise<Settled<T>> {
   );
 }
 
+async function settleLoad(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+): Promise<Settled<HostLoadReply>> {
+  const arrival = deps.spread.begin(input.request.code.digest, input.candidate.node);
+  const result = await settle(sendLoad(deps, input, leftMs, arrival?.peers));
+  arrival?.end(result.ok ? 'arrived' : 'failed');
+  return result;
+}
+
 async function settleWrite(
   deps: ClaimAttemptDeps,
   input: AttemptInput,
@@ -106,12 +119,22 @@ async function settleWrite(
 }
 
 // async: a pod of which no load can be made is a failed load
-async function sendLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): Promise<HostLoadReply> {
-  const request = hostLoad(deps, input, leftMs);
+async function sendLoad(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+  peers: string[] | undefined,
+): Promise<HostLoadReply> {
+  const request = hostLoad(deps, input, leftMs, peers);
   return deps.hostAgents.load(input.candidate.node, request, { timeoutMs: leftMs + LOAD_GRACE_MS });
 }
 
-function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): HostLoadRequest {
+function hostLoad(
+  deps: ClaimAttemptDeps,
+  input: AttemptInput,
+  leftMs: number,
+  peers: string[] | undefined,
+): HostLoadRequest {
   const { candidate, request, record } = input;
   const nowUnixMs = deps.clock.now();
   const grant = {
@@ -129,6 +152,7 @@ function hostLoad(deps: ClaimAttemptDeps, input: AttemptInput, leftMs: number): 
     kind: request.kind,
     handler: request.handler,
     code: request.code,
+    ...(peers !== undefined && { peers }),
     env: request.env,
     service: request.service,
     limits: request.limits,

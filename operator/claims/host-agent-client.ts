@@ -1,5 +1,13 @@
 import type { KillRequest } from '@warmpool/protocol/claim-api.ts';
-import type { BatchKillReply, HostLoadReply, HostLoadRequest, NodeEvent } from '@warmpool/protocol/host-agent-api.ts';
+import type {
+  BatchKillReply,
+  HostLoadReply,
+  HostLoadRequest,
+  NodeEvent,
+  PrefetchList,
+  PrefetchRequest,
+  PrefetchStatus,
+} from '@warmpool/protocol/host-agent-api.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { LogsReply } from '@warmpool/protocol/runtime-agent-api.ts';
 
@@ -18,6 +26,9 @@ export interface HostAgentClient {
     query: { requestId?: string | undefined; limitBytes: number },
     options: { timeoutMs: number },
   ): Promise<LogsReply>;
+  /** Changes nothing when that code is on its way already. */
+  prefetch(node: string, request: PrefetchRequest, options: { timeoutMs: number }): Promise<PrefetchStatus>;
+  prefetches(node: string, digest: string, options: { timeoutMs: number }): Promise<PrefetchList>;
   /** One connection's worth of events, a SNAPSHOT first. Ends or throws when the connection does. */
   events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent>;
 }

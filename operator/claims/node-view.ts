@@ -1,6 +1,6 @@
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { NodeEvent, PodReport } from '@warmpool/protocol/host-agent-api.ts';
-import { CodeLocations } from './standby-index.ts';
+import { CodeLocations } from './code-locations.ts';
 
 export interface NodePodReport extends PodReport {
   readonly node: string;
@@ -14,6 +14,7 @@ export class NodeView {
   readonly code = new CodeLocations();
   readonly #reports = new Map<PodUid, NodePodReport>();
   readonly #heard = new Set<string>();
+  readonly #peerUrls = new Map<string, string>();
   readonly #listeners = new Set<(uid: PodUid) => void>();
 
   report(uid: PodUid): NodePodReport | undefined {
@@ -28,6 +29,16 @@ export class NodeView {
 
   isHeard(node: string): boolean {
     return this.#heard.has(node);
+  }
+
+  /** Of those that can be heard. */
+  nodes(): Iterable<string> {
+    return this.#heard;
+  }
+
+  /** Where other nodes get code from this one; `undefined` when it gives none or cannot be heard. */
+  peerUrl(node: string): string | undefined {
+    return this.#peerUrls.get(node);
   }
 
   get heardNodes(): number {
@@ -60,6 +71,7 @@ export class NodeView {
   silence(node: string): void {
     if (!this.#heard.delete(node)) return;
     this.code.replace(node, []);
+    this.#peerUrls.delete(node);
     for (const [uid, report] of this.#reports) if (report.node === node) this.#tell(uid);
   }
 
@@ -71,6 +83,8 @@ export class NodeView {
   #snapshot(node: string, snapshot: Extract<NodeEvent, { type: 'SNAPSHOT' }>): void {
     this.#heard.add(node);
     this.code.replace(node, snapshot.digests);
+    if (snapshot.peerUrl === undefined) this.#peerUrls.delete(node);
+    else this.#peerUrls.set(node, snapshot.peerUrl);
     const present = new Set(snapshot.pods.map((pod) => pod.podUid));
     for (const [uid, report] of this.#reports) {
       if (report.node === node && !present.has(uid)) this.#remove(uid);

@@ -16,6 +16,15 @@ describe('StandbyIndex', () => {
     expect(index.reserve('p', new Set(['n2']))?.uid).toBe('b');
   });
 
+  it('takes turns among the nodes that have the code, and goes elsewhere when they have no pod left', () => {
+    const index = new StandbyIndex();
+    for (const node of ['a', 'b', 'c'])
+      for (const count of [1, 2]) index.offer('p', candidate(`${node}${count}`, node));
+    const withCode = new Set(['x', 'c', 'b']);
+    const nodes = Array.from({ length: 6 }, () => index.reserve('p', withCode)?.node);
+    expect(nodes).toEqual(['b', 'c', 'b', 'c', 'a', 'a']);
+  });
+
   it('spreads over the nodes otherwise', () => {
     const index = new StandbyIndex();
     for (const uid of ['a1', 'a2', 'a3']) index.offer('p', candidate(uid, 'a'));

@@ -1,4 +1,4 @@
-import type { Digest, PodUid } from '@warmpool/protocol/fields.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { StoredPod } from '../core/pod-view.ts';
 
 /** A standby pod that a claim may take: its object as last seen, and the process that is waiting in it. */
@@ -146,10 +146,12 @@ class PoolCandidates {
     return candidate;
   }
 
+  /** Looks through the smaller of the two, so that a digest that is everywhere, or a pool that is, costs nothing. */
   #preferredNode(preferred: ReadonlySet<string> | undefined): string | undefined {
     if (preferred === undefined) return undefined;
-    for (const node of preferred) if (this.#byNode.has(node)) return node;
-    return undefined;
+    // in rotation, where that is no more to look at
+    if (this.#byNode.size <= preferred.size) return firstOf(this.#byNode.keys(), (node) => preferred.has(node));
+    return firstOf(preferred, (node) => this.#byNode.has(node));
   }
 }
 
@@ -158,28 +160,7 @@ function first<T>(values: Iterable<T>): T | undefined {
   return undefined;
 }
 
-/** Which nodes hold which code, as the nodes say. */
-export class CodeLocations {
-  readonly #nodes = new Map<string, Set<string>>();
-
-  nodesWith(digest: Digest): ReadonlySet<string> | undefined {
-    return this.#nodes.get(digest);
-  }
-
-  add(node: string, digest: string): void {
-    let nodes = this.#nodes.get(digest);
-    if (nodes === undefined) this.#nodes.set(digest, (nodes = new Set()));
-    nodes.add(node);
-  }
-
-  remove(node: string, digest: string): void {
-    const nodes = this.#nodes.get(digest);
-    nodes?.delete(node);
-    if (nodes?.size === 0) this.#nodes.delete(digest);
-  }
-
-  replace(node: string, digests: string[]): void {
-    for (const digest of this.#nodes.keys()) this.remove(node, digest);
-    for (const digest of digests) this.add(node, digest);
-  }
+function firstOf<T>(values: Iterable<T>, isRight: (value: T) => boolean): T | undefined {
+  for (const value of values) if (isRight(value)) return value;
+  return undefined;
 }

@@ -3,6 +3,8 @@ import {
   batchKillReplySchema,
   hostLoadReplySchema,
   nodeEventSchema,
+  prefetchListSchema,
+  prefetchStatusSchema,
   type NodeEvent,
 } from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
@@ -72,6 +74,12 @@ export class HttpHostAgentClient implements HostAgentClient {
       ...options,
     });
   };
+
+  prefetch: HostAgentClient['prefetch'] = (node, request, options) =>
+    this.#call(node, prefetchStatusSchema, { method: 'POST', path: '/v1/prefetch', body: request, ...options });
+
+  prefetches: HostAgentClient['prefetches'] = (node, digest, options) =>
+    this.#call(node, prefetchListSchema, { method: 'GET', path: `/v1/prefetch?digest=${digest}`, ...options });
 
   async *events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
     const { statusCode, body } = await this.#pool(node).request({

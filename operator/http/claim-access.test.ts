@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { claimError } from '../errors.ts';
+import type { PrefetchService } from '../prefetch/prefetch-service.ts';
 import { requireAccess, type AccessRule, type ClaimAccess } from './claim-access.ts';
 import { createClaimApi } from './claim-api.ts';
 
@@ -25,6 +26,7 @@ function anApi(check: (asked: Asked) => Promise<void> | undefined) {
   const app = createClaimApi({
     claims: {} as ClaimService,
     queries: {} as ClaimQueries,
+    prefetches: {} as PrefetchService,
     log: pino({ level: 'silent' }),
     access,
     isDraining: () => false,
@@ -42,6 +44,8 @@ const ROUTES = [
   ['DELETE', '/v1/claims/ns/id', 'delete warmpoolclaims', 'ns'],
   ['GET', '/v1/claims/ns/id/logs', 'get warmpoolclaims/log', 'ns'],
   ['POST', '/v1/claims/ns/id/kill', 'create warmpoolclaims/kill', 'ns'],
+  ['GET', `/v1/prefetch/ns.${'a'.repeat(32)}`, 'get prefetches', 'ns'],
+  ['GET', `/v1/prefetch/${'a'.repeat(32)}`, 'get prefetches', undefined],
 ] as const;
 
 test.each(ROUTES)('%s %s asks for %s in %s, and is refused as that says', async (method, url, wanted, namespace) => {
@@ -56,6 +60,18 @@ test.each(ROUTES)('%s %s asks for %s in %s, and is refused as that says', async 
 
   const later = anApi(() => Promise.reject(claimError('Forbidden', 'you may not')));
   expect((await later.app.inject({ method, url })).statusCode).toBe(403);
+});
+
+test.each([
+  [{ namespace: 'ns' }, 'ns'],
+  [{ nodes: ['node-1'] }, undefined],
+])('a prefetch %o asks for the right in namespace %s', async (where, namespace) => {
+  const { app, asked } = anApi(() => Promise.reject(claimError('Forbidden', 'you may not')));
+  const code = { key: 'a', digest: `sha256:${'a'.repeat(64)}`, format: 'tar' };
+  const headers = { authorization: 'Bearer t' };
+  const sent = await app.inject({ method: 'POST', url: '/v1/prefetch', headers, payload: { code, ...where } });
+  expect(sent.statusCode).toBe(403);
+  expect(asked).toEqual([{ authorization: 'Bearer t', rule: { verb: 'create', resource: 'prefetches' }, namespace }]);
 });
 
 test('what is allowed goes on, whether it was known or had to be asked for', async () => {

@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 /** What a caller of a route must be allowed to do, in the words of Kubernetes' RBAC. */
 export interface AccessRule {
   readonly verb: 'create' | 'get' | 'list' | 'watch' | 'delete';
-  readonly resource: 'warmpoolclaims' | 'warmpools';
+  readonly resource: 'warmpoolclaims' | 'warmpools' | 'prefetches';
   readonly subresource?: 'log' | 'kill';
 }
 
@@ -23,20 +23,27 @@ declare module 'fastify' {
 
 const WATCH_CLAIMS: AccessRule = { verb: 'watch', resource: 'warmpoolclaims' };
 
-/** Of what also goes the short way through the server. */
+/** Of what also goes the short way through the server, or asks for itself. */
 export const ACCESS_RULES = {
   create: { verb: 'create', resource: 'warmpoolclaims' },
   get: { verb: 'get', resource: 'warmpoolclaims' },
   release: { verb: 'delete', resource: 'warmpoolclaims' },
+  createPrefetch: { verb: 'create', resource: 'prefetches' },
+  getPrefetch: { verb: 'get', resource: 'prefetches' },
 } as const satisfies Record<string, AccessRule>;
 
-const RULES: Readonly<Record<string, AccessRule>> = {
+/** The namespace is not in the path: the route asks when it knows it. */
+const ASKS_FOR_ITSELF = 'asks for itself';
+
+const RULES: Readonly<Record<string, AccessRule | typeof ASKS_FOR_ITSELF>> = {
   'POST /v1/pools/:namespace/:pool/claims': ACCESS_RULES.create,
   'GET /v1/pools/:namespace/:pool/claims': { verb: 'list', resource: 'warmpoolclaims' },
   'GET /v1/pools': { verb: 'list', resource: 'warmpools' },
   'GET /v1/claims/:namespace/:claimId': ACCESS_RULES.get,
   'DELETE /v1/claims/:namespace/:claimId': ACCESS_RULES.release,
   'GET /v1/claims/:namespace/:claimId/logs': { verb: 'get', resource: 'warmpoolclaims', subresource: 'log' },
+  'POST /v1/prefetch': ASKS_FOR_ITSELF,
+  'GET /v1/prefetch/:prefetchId': ASKS_FOR_ITSELF,
   'POST /v1/claims/:namespace/:claimId/kill': { verb: 'create', resource: 'warmpoolclaims', subresource: 'kill' },
 };
 
@@ -47,7 +54,7 @@ export function requireAccess(app: FastifyInstance, access: ClaimAccess): void {
     for (const method of [route.method].flat()) {
       const rule = RULES[`${method === 'HEAD' ? 'GET' : method} ${route.url}`];
       if (rule === undefined) throw new Error(`no access rule for ${method} ${route.url}: add one in claim-access.ts`);
-      route.config = { ...route.config, access: rule };
+      if (rule !== ASKS_FOR_ITSELF) route.config = { ...route.config, access: rule };
     }
   });
   app.addHook('onRequest', (request, _reply, done) => {

@@ -8,6 +8,7 @@ import { errorBodySchema, type ErrorBody } from '@warmpool/protocol/errors.ts';
 import type { ClaimQueries } from '../claims/claim-queries.ts';
 import type { ClaimService } from '../claims/claim-service.ts';
 import { claimError } from '../errors.ts';
+import type { PrefetchService } from '../prefetch/prefetch-service.ts';
 import { createClaimApi } from './claim-api.ts';
 
 const CLAIMS = '/v1/pools/default/nodejs/claims';
@@ -75,6 +76,7 @@ beforeEach(() => {
   app = createClaimApi({
     claims: behind as unknown as ClaimService,
     queries: behind as unknown as ClaimQueries,
+    prefetches: {} as PrefetchService,
     log: pino({ level: 'error' }, { write: (line: string) => void logged.push(line) }),
     isDraining: () => behind.isDraining,
   });

@@ -12,13 +12,16 @@ import { ClaimError } from '../errors.ts';
 import { requireAccess } from './claim-access.ts';
 import { streamClaims } from './claim-events.ts';
 import { ClaimExchanges, type ClaimExchangesDeps } from './claim-exchanges.ts';
+import { addPrefetchRoutes, type PrefetchRoutesDeps } from './prefetch-routes.ts';
 import { answerErrors, parse } from './errors.ts';
 
 /** A claim's env may be 256 KiB; JSON escapes can double that. */
 const LIMITS = { bodyLimitBytes: 1024 * 1024, keepAliveTimeoutMs: 75_000, requestTimeoutMs: 30_000 };
 
+export type ClaimApiDeps = ClaimExchangesDeps & PrefetchRoutesDeps;
+
 /** The claim API over HTTP. Every route parses, calls one thing, and answers. */
-export function createClaimApi(deps: ClaimExchangesDeps): FastifyInstance {
+export function createClaimApi(deps: ClaimApiDeps): FastifyInstance {
   const app = Fastify({
     loggerInstance: deps.log,
     logController: new LogController({ disableRequestLogging: true }),
@@ -72,6 +75,7 @@ export function createClaimApi(deps: ClaimExchangesDeps): FastifyInstance {
     return reply.code(result.statusCode).send({ state: result.state });
   });
 
+  addPrefetchRoutes(app, deps);
   return app;
 }
 

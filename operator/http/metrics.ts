@@ -13,6 +13,7 @@ export class OperatorMetrics implements Metrics {
   readonly #claims: Counter;
   readonly #phases: Histogram;
   readonly #kubeRequests: Histogram;
+  readonly #prefetched: Counter;
 
   constructor(version: string) {
     const registers = [this.registry];
@@ -42,6 +43,12 @@ export class OperatorMetrics implements Metrics {
       labelNames: ['verb', 'resource', 'code'],
       registers,
     });
+    this.#prefetched = new Counter({
+      name: 'warmpool_prefetched_nodes_total',
+      help: 'Nodes that were told to bring code, by whether they have it: cached, failed.',
+      labelNames: ['outcome'],
+      registers,
+    });
     new Gauge({ name: 'warmpool_build_info', help: 'Always 1.', labelNames: ['version'], registers }).set(
       { version },
       1,
@@ -69,6 +76,8 @@ export class OperatorMetrics implements Metrics {
     for (const phase of PHASES) this.#phases.observe({ pool, phase }, timings[`${phase}Ms`] / 1000);
   };
 
+  observePrefetched = (outcome: 'cached' | 'failed'): void => this.#prefetched.inc({ outcome });
+
   observeKubeCall = (call: { method: string; resource: string; status: number; seconds: number }): void => {
     this.#kubeRequests.observe({ verb: call.method, resource: call.resource, code: String(call.status) }, call.seconds);
   };
@@ -76,6 +85,12 @@ export class OperatorMetrics implements Metrics {
   /** Gauges that are read when somebody asks. */
   follow(operator: Operator): void {
     const registers = [this.registry];
+    const prefetches: Gauge = new Gauge({
+      name: 'warmpool_prefetches_running',
+      help: 'Prefetches with nodes that are still to have the code.',
+      registers,
+      collect: () => prefetches.set(operator.prefetches.running),
+    });
     const instances = new Gauge({
       name: 'warmpool_instances',
       help: 'Pods by pool and state: standby (a claim can take it now), claimed, queued (claims that wait).',

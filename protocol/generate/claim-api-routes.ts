@@ -13,6 +13,7 @@ import {
   releaseQuerySchema,
 } from '../claim-api.ts';
 import { errorBodySchema } from '../errors.ts';
+import { prefetchCodeRequestSchema, prefetchParamsSchema, prefetchSchema } from '../prefetch-api.ts';
 import { logsReplySchema } from '../runtime-agent-api.ts';
 import { json, type ApiDescription, type Reply } from './routes.ts';
 
@@ -39,6 +40,8 @@ export const CLAIM_API: ApiDescription = {
     PoolSummary: poolSummarySchema,
     PoolList: poolListSchema,
     KillRequest: killRequestSchema,
+    PrefetchRequest: prefetchCodeRequestSchema,
+    Prefetch: prefetchSchema,
     Logs: logsReplySchema,
   },
   routes: [
@@ -135,6 +138,38 @@ export const CLAIM_API: ApiDescription = {
         ...REFUSALS,
         404: fails('No such claim, or no such request.'),
         502: fails("The instance or its node's host-agent did not answer."),
+      },
+    },
+    {
+      method: 'post',
+      path: '/v1/prefetch',
+      operationId: 'prefetch',
+      summary: 'Bring code to nodes before it is claimed',
+      description:
+        'To the nodes where pools of a namespace have pods, or to nodes by name. Claims go first; one for code that is on its way joins it. The same code for the same nodes is the same prefetch while it runs.',
+      request: { schema: prefetchCodeRequestSchema },
+      replies: {
+        202: json('Under way; ask for it by its `id`.', prefetchSchema),
+        ...REFUSALS,
+        404: fails('No such pool.'),
+        409: fails('No node to bring it to, or the same code is on its way there from another source.'),
+        413: fails('The body is too large.'),
+        415: fails('The body is not sent as `application/json`.'),
+        429: fails('Too many are under way.', RETRY_AFTER),
+        503: fails('This operator does not serve claims now.', RETRY_AFTER),
+      },
+    },
+    {
+      method: 'get',
+      path: '/v1/prefetch/{prefetchId}',
+      operationId: 'getPrefetch',
+      summary: 'Read how far a prefetch is',
+      params: prefetchParamsSchema,
+      replies: {
+        200: json('Each node, and how far it is.', prefetchSchema),
+        ...REFUSALS,
+        404: fails('No such prefetch: it ended more than an hour ago, or another replica serves now.'),
+        503: fails('This operator does not serve claims now.', RETRY_AFTER),
       },
     },
   ],

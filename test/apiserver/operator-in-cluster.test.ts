@@ -3,7 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { operatorOnly } from '@warmpool/host-agent/tls/operator-only.ts';
+import { namedOnly } from '@warmpool/host-agent/tls/named-only.ts';
+import { OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
 import { LABEL_POOL, LABEL_SERVING } from '@warmpool/protocol/names.ts';
 import { PODS, SECRETS, WARM_POOLS, type Pod, type Secret, type WarmPool } from '@warmpool/operator/core/resources.ts';
 import type { KubeClient, Stored } from '@warmpool/operator/engine/kube-client.ts';
@@ -114,7 +115,8 @@ describe.skipIf(access === undefined || binary === undefined)('two operators as 
     const refused: string[] = [];
     const streams = new Set<object>();
     const text = (name: string): string => file(name).toString('utf8');
-    const { serverFactory } = operatorOnly(
+    const { serverFactory } = namedOnly(
+      OPERATOR_TLS_NAME,
       { cert: text('tls.crt'), key: text('tls.key'), ca: text('ca.crt'), grantKey: file('grant.key') },
       (reason) => refused.push(reason),
     );

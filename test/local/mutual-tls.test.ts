@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createServer } from '@warmpool/host-agent/http/server.ts';
-import { operatorOnly, type OperatorOnly } from '@warmpool/host-agent/tls/operator-only.ts';
+import { namedOnly, type NamedOnly } from '@warmpool/host-agent/tls/named-only.ts';
 import { firstTlsFiles, followTlsFiles, type TlsFiles } from '@warmpool/host-agent/tls/tls-files.ts';
 import type { OperatorTls } from '@warmpool/operator/certificates/certificate-keeper.ts';
 import { issueAuthority, issueLeaf, type KeyPair } from '@warmpool/operator/certificates/issue.ts';
@@ -26,7 +26,7 @@ interface Sides {
 
 async function issued(authority: KeyPair, trusted = authority.cert): Promise<Sides> {
   const client = await issueLeaf(authority, OPERATOR_TLS_NAME, 'client', Date.now());
-  const server = await issueLeaf(authority, HOST_AGENT_TLS_NAME, 'server', Date.now());
+  const server = await issueLeaf(authority, HOST_AGENT_TLS_NAME, 'both', Date.now());
   return { operator: { ...client, ca: trusted, grantKey }, node: { ...server, ca: trusted, grantKey } };
 }
 
@@ -34,7 +34,7 @@ async function issued(authority: KeyPair, trusted = authority.cert): Promise<Sid
 describe('between operator and host-agent', () => {
   let authority: KeyPair;
   let sides: Sides;
-  let tls: OperatorOnly;
+  let tls: NamedOnly;
   let app: ReturnType<typeof createServer>;
   let url: string;
   let served: number;
@@ -46,7 +46,7 @@ describe('between operator and host-agent', () => {
     sides = await issued(authority);
     served = 0;
     refusals = [];
-    tls = operatorOnly(sides.node, (reason) => refusals.push(reason));
+    tls = namedOnly(OPERATOR_TLS_NAME, sides.node, (reason) => refusals.push(reason));
     app = createServer(
       { log: pino({ level: 'silent' }), serverFactory: tls.serverFactory },
       { bodyLimitBytes: 1024 * 1024 },

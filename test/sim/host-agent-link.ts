@@ -41,6 +41,9 @@ export class HostAgentLink implements HostAgentClient {
 
   logs: HostAgentClient['logs'] = () => Promise.reject(new HostAgentError(501, 'NotSimulated', 'no logs here'));
 
+  prefetch: HostAgentClient['prefetch'] = () => Promise.reject(new HostAgentError(501, 'NotSimulated', 'no prefetch'));
+  prefetches: HostAgentClient['prefetches'] = () => Promise.resolve({ items: [] });
+
   events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
     const { clock, gate, random, faults, profile } = this.#deps;
     const agent = this.#agent(node);

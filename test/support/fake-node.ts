@@ -1,5 +1,12 @@
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import type { HostLoadReply, HostLoadRequest, NodeEvent, PodReport } from '@warmpool/protocol/host-agent-api.ts';
+import type {
+  HostLoadReply,
+  HostLoadRequest,
+  NodeEvent,
+  PodReport,
+  PrefetchRequest,
+  PrefetchStatus,
+} from '@warmpool/protocol/host-agent-api.ts';
 import { HostAgentError, type HostAgentClient } from '@warmpool/operator/claims/host-agent-client.ts';
 import { PODS, type Pod } from '@warmpool/operator/core/resources.ts';
 import type { Clock } from '@warmpool/operator/engine/clock.ts';
@@ -10,6 +17,8 @@ export interface FakeNodeOptions {
   name?: string;
   bootMs?: number;
   loadMs?: number;
+  /** Where other nodes would get code from it. */
+  peerUrl?: string;
 }
 
 /**
@@ -20,10 +29,14 @@ export class FakeNode implements HostAgentClient {
   readonly name: string;
   readonly loads: HostLoadRequest[] = [];
   readonly killed: string[] = [];
+  readonly prefetchRequests: PrefetchRequest[] = [];
+  /** By digest, of what was asked for; a test says how far it is. */
+  readonly prefetched = new Map<string, PrefetchStatus>();
   /** What a load does before it succeeds; throw a HostAgentError to make it fail. */
   beforeLoad: (request: HostLoadRequest) => Promise<void> | void = () => undefined;
   bootMs: number;
   loadMs: number;
+  readonly #peerUrl: string | undefined;
   readonly #clock: Clock;
   readonly #kube: KubeClient;
   readonly #reports = new Map<string, PodReport>();
@@ -37,6 +50,7 @@ export class FakeNode implements HostAgentClient {
     this.name = options.name ?? 'node-1';
     this.bootMs = options.bootMs ?? 20;
     this.loadMs = options.loadMs ?? 1;
+    this.#peerUrl = options.peerUrl;
     const seen = new Set<string>();
     cluster.onChange(({ object }) => {
       if (object.kind !== 'Pod') return;
@@ -82,11 +96,23 @@ export class FakeNode implements HostAgentClient {
     return Promise.resolve({ podUid, statusCode: 202, state: 'terminated' });
   };
 
+  prefetch: HostAgentClient['prefetch'] = (_node, request) => {
+    this.prefetchRequests.push(request);
+    const { digest, format } = request.code;
+    const status = this.prefetched.get(digest) ?? { digest, format, state: 'queued', receivedBytes: 0 };
+    this.prefetched.set(digest, status);
+    return Promise.resolve(status);
+  };
+
+  prefetches: HostAgentClient['prefetches'] = (_node, digest) =>
+    Promise.resolve({ items: [...this.prefetched.values()].filter((status) => status.digest === digest) });
+
   logs: HostAgentClient['logs'] = () => Promise.resolve({ lines: [], truncated: false });
 
   async *events(_node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
+    const pods = [...this.#reports.values()];
     const waiting: NodeEvent[] = [
-      { type: 'SNAPSHOT', node: this.name, pods: [...this.#reports.values()], digests: [] },
+      { type: 'SNAPSHOT', node: this.name, pods, digests: [], ...(this.#peerUrl && { peerUrl: this.#peerUrl }) },
     ];
     let wake = (): void => undefined;
     const push = (event: NodeEvent): void => {

@@ -1,0 +1,68 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+
+/** What this machine lacks for them, or undefined. */
+export function missingForNodeNetworks(): string | undefined {
+  if (process.getuid?.() !== 0) return 'not root';
+  if (spawnSync('ip', ['-V'], { stdio: 'ignore' }).status !== 0) return 'no ip (iproute2)';
+  const name = `wpt${process.pid}`;
+  if (spawnSync('ip', ['netns', 'add', name], { stdio: 'ignore' }).status !== 0)
+    return 'no permission to make a network namespace';
+  spawnSync('ip', ['netns', 'del', name]);
+  return undefined;
+}
+
+export interface NodeNetwork {
+  address: string;
+  /** A command that runs the rest of its arguments in it. */
+  enter: string[];
+}
+
+/** Network namespaces on one bridge, which this process is on too. */
+export class NodeNetworks {
+  /** Of this process. */
+  readonly address: string;
+  readonly nodes: NodeNetwork[] = [];
+  readonly #bridge = `wpb${process.pid}`;
+  readonly #subnet: string;
+
+  /** `subnet` is the first three numbers of addresses that nothing else uses. */
+  constructor(count: number, subnet: string) {
+    this.#subnet = subnet;
+    this.address = `${subnet}.1`;
+    try {
+      ip('link', 'add', this.#bridge, 'type', 'bridge');
+      ip('addr', 'add', `${this.address}/24`, 'dev', this.#bridge);
+      ip('link', 'set', this.#bridge, 'up');
+      for (let index = 0; index < count; index++) this.nodes.push(this.#add(index));
+    } catch (error) {
+      this.remove();
+      throw error;
+    }
+  }
+
+  remove(): void {
+    for (const index of this.nodes.keys()) spawnSync('ip', ['netns', 'del', this.#name(index)]);
+    spawnSync('ip', ['link', 'del', this.#bridge]);
+  }
+
+  #add(index: number): NodeNetwork {
+    const name = this.#name(index);
+    const [outer, inner] = [`wpo${process.pid}-${index}`, `wpi${process.pid}-${index}`];
+    const address = `${this.#subnet}.${10 + index}`;
+    ip('netns', 'add', name);
+    ip('link', 'add', outer, 'type', 'veth', 'peer', 'name', inner, 'netns', name);
+    ip('link', 'set', outer, 'master', this.#bridge, 'up');
+    ip('-n', name, 'link', 'set', 'lo', 'up');
+    ip('-n', name, 'addr', 'add', `${address}/24`, 'dev', inner);
+    ip('-n', name, 'link', 'set', inner, 'up');
+    return { address, enter: ['ip', 'netns', 'exec', name] };
+  }
+
+  #name(index: number): string {
+    return `wpn${process.pid}-${index}`;
+  }
+}
+
+function ip(...args: string[]): void {
+  execFileSync('ip', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
