@@ -10,10 +10,12 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [...packages.map((name) => `${name}/**/*.test.ts`), 'test/*.test.ts'],
+          isolate: false,
+          maxWorkers: 2,
           testTimeout: 20_000,
         },
       },
-      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 120_000 } },
+      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 120_000, maxWorkers: 2 } },
       {
         test: {
           name: 'local',
