@@ -11,6 +11,7 @@ const binary = inject('kubectl');
 interface Manifest {
   kind: string;
   metadata: { name: string; namespace?: string };
+  spec: Record<string, unknown>;
   rules?: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
 }
 
@@ -29,6 +30,9 @@ describe.skipIf(access === undefined || binary === undefined)('the manifests', (
     await kubectl[Symbol.asyncDispose]();
     await admin[Symbol.asyncDispose]();
   });
+
+  const documentsOf = async (folder: string): Promise<Manifest[]> =>
+    parseAllDocuments(await kubectl.run('kustomize', folder)).map((document) => document.toJS() as Manifest);
 
   test.each(['default', 'dev', 'ha'])(
     'overlay %s is taken by the apiserver as it is, without a warning',
@@ -83,18 +87,65 @@ describe.skipIf(access === undefined || binary === undefined)('the manifests', (
     try {
       const kustomization = { resources: ['../overlays/default'], components: ['../components/service-monitor'] };
       await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-      const kinds = parseAllDocuments(await kubectl.run('kustomize', folder)).map(
-        (document) => (document.toJS() as Manifest).kind,
-      );
+      const kinds = (await documentsOf(folder)).map(({ kind }) => kind);
       expect(kinds.filter((kind) => kind === 'ServiceMonitor')).toHaveLength(2);
     } finally {
       await rm(folder, { recursive: true });
     }
   });
 
+  test('the mirror fits on an overlay, and lets in the host-agents, where they are', async () => {
+    const folder = await mkdtemp(join(MANIFESTS, '.mirrored-'));
+    try {
+      const kustomization = { resources: ['../overlays/default'], components: ['../mirror'] };
+      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
+      await kubectl.run('apply', '--dry-run=server', '--warnings-as-errors', '-k', folder);
+      const built = await documentsOf(folder);
+      const hostAgents = built.find(({ kind }) => kind === 'DaemonSet');
+      const policy = built.find(
+        ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'warmpool-mirror',
+      );
+      expect(policy?.spec).toMatchObject({
+        ingress: [
+          {
+            from: [
+              {
+                namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': hostAgents?.metadata.namespace } },
+                podSelector: hostAgents?.spec['selector'],
+              },
+            ],
+          },
+        ],
+      });
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  test('overlay ha has two operators on different nodes, of which one at a time may be evicted', async () => {
+    const built = await documentsOf(join(MANIFESTS, 'overlays/ha'));
+    const operator = built.find(({ kind }) => kind === 'Deployment');
+    const budget = built.find(({ kind }) => kind === 'PodDisruptionBudget');
+    expect(operator?.spec['replicas']).toBe(2);
+    expect(budget).toMatchObject({
+      metadata: { namespace: operator?.metadata.namespace },
+      spec: { maxUnavailable: 1, selector: operator?.spec['selector'] },
+    });
+    expect(operator).toHaveProperty(
+      'spec.template.spec.topologySpreadConstraints',
+      expect.arrayContaining([
+        expect.objectContaining({
+          topologyKey: 'kubernetes.io/hostname',
+          maxSkew: 1,
+          whenUnsatisfiable: 'DoNotSchedule',
+          labelSelector: operator?.spec['selector'],
+        }),
+      ]),
+    );
+  });
+
   test('no role has a wildcard', async () => {
-    const documents = parseAllDocuments(await kubectl.run('kustomize', join(MANIFESTS, 'overlays/ha')));
-    const rules = documents.map((document) => document.toJS() as Manifest).flatMap(({ rules: found = [] }) => found);
+    const rules = (await documentsOf(join(MANIFESTS, 'overlays/ha'))).flatMap(({ rules: found = [] }) => found);
     expect(rules.length).toBeGreaterThan(15);
     expect(rules.flatMap((rule) => [...rule.apiGroups, ...rule.resources, ...rule.verbs])).not.toContain('*');
   });

@@ -1,5 +1,7 @@
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
 import { AdminApi } from './admin-api.ts';
 import { Kubectl, MANIFESTS } from './kubectl.ts';
 
@@ -9,6 +11,12 @@ const CLAIMS = 'warmpoolclaims.warmpool.dev';
 
 /** `verb resource[/subresource][.group] [namespace] [name]` */
 type Ask = [verb: string, resource: string, namespace?: string, name?: string];
+
+interface Rule {
+  apiGroups: string[];
+  resources: string[];
+  verbs: string[];
+}
 
 describe.skipIf(access === undefined || binary === undefined)('the service account of', () => {
   let admin: AdminApi;
@@ -43,7 +51,7 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
   const HOST_AGENT = 'warmpool-node/warmpool-host-agent';
   const POOLS = 'warmpool-pools';
 
-  test.each<Ask>([
+  const OPERATOR_MAY: Ask[] = [
     ['list', 'warmpools.warmpool.dev'],
     ['watch', 'warmpools.warmpool.dev'],
     ['get', 'warmpools.warmpool.dev', POOLS],
@@ -52,6 +60,7 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
     ['patch', 'warmpools/status.warmpool.dev', POOLS],
     ['patch', 'warmpoolclaims/status.warmpool.dev', POOLS],
     ['update', 'warmpools/finalizers.warmpool.dev', POOLS],
+    ['update', 'warmpoolclaims/finalizers.warmpool.dev', POOLS],
     ['list', 'pods'],
     ['watch', 'pods'],
     ['list', 'pods', 'warmpool-node'],
@@ -71,8 +80,22 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
     ['get', 'secrets', 'warmpool-node', 'warmpool-host-agent-tls'],
     ['patch', 'secrets', 'warmpool-node', 'warmpool-host-agent-tls'],
     ['patch', 'pods', 'warmpool-system'],
-  ])('the operator may %s %s %s %s', async (...ask) => {
+  ];
+  test.each(OPERATOR_MAY)('the operator may %s %s %s %s', async (...ask) => {
     expect(await may(OPERATOR, ask)).toBe(true);
+  });
+
+  test('no rule of the operator’s roles allows what is not in that list', async () => {
+    const asked = new Set(OPERATOR_MAY.map(([verb, what]) => `${verb} ${what}`));
+    const text = await readFile(join(MANIFESTS, 'base/operator/rbac.yaml'), 'utf8');
+    const rules = parseAllDocuments(text).flatMap((document) => (document.toJS() as { rules?: Rule[] }).rules ?? []);
+    const allowed = rules.flatMap(({ apiGroups, resources, verbs }) =>
+      apiGroups.flatMap((group) =>
+        resources.flatMap((name) => verbs.map((verb) => `${verb} ${[name, group].filter(Boolean).join('.')}`)),
+      ),
+    );
+    expect(allowed.length).toBeGreaterThan(20);
+    expect(allowed.filter((each) => !asked.has(each))).toEqual([]);
   });
 
   test.each<Ask>([

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 
 /** Serves single files of code to the nodes, from this machine's end of the test node's network. */
 export class CodeServer implements AsyncDisposable {
-  readonly #files = new Map<string, string>();
+  readonly #files = new Map<string, string | Buffer>();
   readonly #host: string;
   readonly #server = createServer((request, response) => {
     const source = this.#files.get(request.url?.slice(1) ?? '');
@@ -24,10 +24,19 @@ export class CodeServer implements AsyncDisposable {
 
   /** A claim's `code`. */
   add(fileName: string, source: string): { url: string; digest: string; format: 'file'; fileName: string } {
-    const digest = createHash('sha256').update(source).digest('hex');
-    this.#files.set(digest, source);
+    return { ...this.#keep(source), format: 'file', fileName };
+  }
+
+  /** The same of a packed tree. */
+  addArchive<Format extends string>(bytes: Buffer, format: Format): { url: string; digest: string; format: Format } {
+    return { ...this.#keep(bytes), format };
+  }
+
+  #keep(content: string | Buffer): { url: string; digest: string } {
+    const digest = createHash('sha256').update(content).digest('hex');
+    this.#files.set(digest, content);
     const { port } = this.#server.address() as AddressInfo;
-    return { url: `http://${this.#host}:${port}/${digest}`, digest: `sha256:${digest}`, format: 'file', fileName };
+    return { url: `http://${this.#host}:${port}/${digest}`, digest: `sha256:${digest}` };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

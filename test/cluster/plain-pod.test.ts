@@ -38,6 +38,7 @@ describe.skipIf(access === undefined)('pods of the runtime images in a restricte
   test.for([
     ['nodejs', 'warmpool.dev/runtime-nodejs:24', '24'],
     ['python', 'warmpool.dev/runtime-python:3.11', '3.11'],
+    ['java', 'warmpool.dev/runtime-java:17', '17'],
   ] as const)(
     'the %s agent answers on its socket, as nobody and with a read-only root',
     async ([name, image, version]) => {

@@ -83,11 +83,15 @@ export class Platform {
     return this.#send('POST', `/v1/pools/${this.namespace}/${pool}/claims`, body);
   }
 
+  async get(claimId: string): Promise<ClaimAnswer> {
+    return this.#send('GET', `/v1/claims/${this.namespace}/${claimId}`);
+  }
+
   async release(claimId: string): Promise<ClaimAnswer> {
     return this.#send('DELETE', `/v1/claims/${this.namespace}/${claimId}`);
   }
 
-  async #send(method: 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
+  async #send(method: 'GET' | 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
     const { statusCode, body } = await request(`${this.url}${path}`, {
       method,
       headers: { ...this.headers, 'content-type': 'application/json' },
@@ -99,9 +103,11 @@ export class Platform {
   }
 }
 
+export const NODEJS = { name: 'nodejs', version: '24' };
+
 export interface PoolOptions {
   namespace?: string;
-  runtime?: { name: 'nodejs' | 'python'; version: string };
+  runtime?: { name: string; version: string };
 }
 
 /** A pool, when all of its pods are standby; of Node unless told otherwise. */
@@ -109,7 +115,7 @@ export async function createPool(
   kubectl: Kubectl,
   name: string,
   replicas: number,
-  { namespace = POOL_NAMESPACE, runtime = { name: 'nodejs', version: '24' } }: PoolOptions = {},
+  { namespace = POOL_NAMESPACE, runtime = NODEJS }: PoolOptions = {},
 ): Promise<void> {
   const image = `warmpool.dev/runtime-${runtime.name}:${runtime.version}`;
   const resources = { requests: { cpu: '10m' }, limits: { memory: '256Mi' } };

@@ -2,7 +2,7 @@ import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import type { ClusterAccess } from '../global-setup.ts';
 import { CodeServer } from '../code-server.ts';
 import { Kubectl, until } from '../kubectl.ts';
-import { createPool, installProduct, Platform, POOL_NAMESPACE, type PoolOptions, untilFull } from '../product.ts';
+import { createPool, installProduct, Platform, POOL_NAMESPACE, untilFull } from '../product.ts';
 import { Claimant } from './claimant.ts';
 import { expectInvariants, type PodObject } from './invariants.ts';
 
@@ -42,7 +42,7 @@ export class FaultWorld {
   static async start(
     access: ClusterAccess | undefined,
     name: string,
-    runtime: NonNullable<PoolOptions['runtime']> = { name: 'nodejs', version: '24' },
+    runtime: { name: keyof typeof REPLICAS; version: string } = { name: 'nodejs', version: '24' },
   ): Promise<FaultWorld> {
     if (access?.own === undefined) throw new Error('faults are for the cluster that these tests have brought up');
     const { nodeFolder, network } = access.own;

@@ -75,6 +75,12 @@ export async function buildImages(recipes: ImageRecipe[], env: NodeJS.ProcessEnv
   return archives;
 }
 
+/** Whatever is in the cache: to see whether the result is the same. */
+export async function buildAfresh(recipe: ImageRecipe, archive: string, env: NodeJS.ProcessEnv): Promise<void> {
+  await using builder = await ImageBuilder.open(env);
+  await builder.build(recipe, archive);
+}
+
 /** An image of one program that needs nothing below it. */
 export async function buildProgramImage(tag: string, binary: string, env: NodeJS.ProcessEnv): Promise<string> {
   const version = digestOf([await readFile(binary)]);

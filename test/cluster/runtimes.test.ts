@@ -1,0 +1,98 @@
+import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { request } from 'undici';
+import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
+import { type PackedFunction, packFunctions } from '@warmpool/local/pack-functions.ts';
+import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
+import { CodeServer } from './code-server.ts';
+import { Kubectl, until } from './kubectl.ts';
+import { createPool, installProduct, NODEJS, Platform, POOL_NAMESPACE } from './product.ts';
+
+const access = inject('cluster');
+const own = access?.own;
+const EXAMPLES = join(import.meta.dirname, '../../examples/functions');
+const LIMIT_MS = 60_000;
+
+const RUNTIMES = [
+  { runtime: NODEJS, example: 'node-hello' },
+  { runtime: { name: 'python', version: '3.11' }, example: 'python-hello' },
+  { runtime: { name: 'java', version: '17' }, example: 'java-hello' },
+];
+
+/** Beside the heap, which has a limit of its own below the container's. */
+const HOG = `
+exports.handler = () => {
+  const held = [];
+  for (;;) held.push(Buffer.alloc(8 * 1024 * 1024, 1));
+};
+`;
+
+describe.skipIf(own === undefined)('pools of each runtime on a real cluster', () => {
+  let kubectl: Kubectl;
+  let platform: Platform;
+  let codeServer: CodeServer;
+  let folder: string;
+  let packed: PackedFunction[];
+
+  beforeAll(async () => {
+    if (access === undefined || own === undefined) return;
+    kubectl = new Kubectl(access);
+    codeServer = await CodeServer.listen(own.network.hostIp);
+    folder = await mkdtemp(join(tmpdir(), 'warmpool-examples-'));
+    for (const { example } of RUNTIMES)
+      await cp(join(EXAMPLES, example), join(folder, 'functions', example), { recursive: true });
+    const folders = {
+      functionsDir: join(folder, 'functions'),
+      cacheDir: join(folder, 'cache'),
+      storeDir: join(folder, 'store'),
+    };
+    ({ packed } = await packFunctions(folders, { runtimes: await findRuntimes(), env: process.env }));
+    await installProduct(kubectl);
+    await Promise.all(RUNTIMES.map(({ runtime }) => createPool(kubectl, `each-${runtime.name}`, 1, { runtime })));
+    platform = await Platform.create(kubectl, 'runtimes-test');
+  });
+  afterAll(async () => {
+    if (own === undefined) return;
+    const pools = RUNTIMES.map(({ runtime }) => `each-${runtime.name}`);
+    await kubectl.run(['delete', 'warmpools', ...pools, '--namespace', POOL_NAMESPACE]);
+    await codeServer[Symbol.asyncDispose]();
+    await rm(folder, { recursive: true });
+  });
+
+  test.for(RUNTIMES)('$example is claimed and answers', async ({ runtime, example }) => {
+    const found = packed.find((each) => each.function.name === example);
+    if (found === undefined) throw new Error(`${example} could not be packed on this machine`);
+    const { status, body, claim } = await platform.claim(`each-${runtime.name}`, {
+      claimId: example,
+      function: { name: example, version: '1', tenant: 'acme' },
+      code: codeServer.addArchive(await readFile(join(folder, 'store', found.key)), found.format),
+      handler: found.function.handler,
+      env: found.function.env,
+    });
+    expect([status, body]).toMatchObject([201, { state: 'ready' }]);
+    const answer = await invokeOnce(claim.address?.url ?? '', found.function.invoke);
+    expect(unexpected(answer, found.function.invoke.expect)).toBeUndefined();
+  });
+
+  test('the claim of code that took more memory than its pod has says so, and which field to change', async () => {
+    const { status, body, claim } = await platform.claim('each-nodejs', {
+      claimId: 'memory-hog',
+      function: { name: 'hog', version: '1', tenant: 'acme' },
+      code: codeServer.add('index.js', HOG),
+      handler: 'index.handler',
+      deadlineMs: LIMIT_MS,
+    });
+    expect([status, body]).toMatchObject([201, { state: 'ready' }]);
+    await request(claim.address?.url ?? '', { method: 'POST', body: '{}', headersTimeout: LIMIT_MS }).catch(
+      () => undefined,
+    );
+    let last: unknown;
+    await until('the claim to have ended', LIMIT_MS, async () => {
+      last = (await platform.get('memory-hog')).body;
+      return !/"state":"ready"/.test(JSON.stringify(last));
+    });
+    expect(JSON.stringify(last)).toMatch(/more memory than its limit: raise resources\.limits\.memory/);
+  });
+});
