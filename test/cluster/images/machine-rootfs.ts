@@ -1,7 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { chmod, copyFile, cp, lstat, mkdir, readdir, realpath, symlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, cp, lstat, mkdir, readdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
@@ -28,6 +28,8 @@ export async function makeRootfs(folder: string, packages: string[]): Promise<vo
   await writeFile(join(folder, 'etc/group'), 'root:x:0:\nnonroot:x:65532:\n');
   await chmod(join(folder, 'tmp'), 0o1777);
   await run('ldconfig', ['-r', folder]);
+  // inode numbers: it would be another one each time
+  await rm(join(folder, 'var/cache/ldconfig'), { recursive: true, force: true });
 }
 
 /** Node as an image of its makers has it: in /usr/local, with npm. */
