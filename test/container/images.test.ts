@@ -31,11 +31,13 @@ describe.skipIf(!hasEngine).each(['operator', 'runtime-nodejs'])('the image %s',
     if (hasEngine) await rm(folder, { recursive: true });
   });
 
-  test('has the same id when it is built again, and so the same bytes in every layer', async () => {
-    const again = join(folder, 'again.tar');
-    for (const recipe of recipes) await buildAfresh(recipe, again, process.env);
-    expect(await contentsOf(again)).toEqual(await contentsOf(archive));
-  });
+  // a build takes a minute, and the other's are copies only
+  if (name === 'operator')
+    test('has the same id when it is built again, and so the same bytes in every layer', async () => {
+      const again = join(folder, 'again.tar');
+      for (const recipe of recipes) await buildAfresh(recipe, again, process.env);
+      expect(await contentsOf(again)).toEqual(await contentsOf(archive));
+    });
 
   test('holds the npm packages of its list and no others', async () => {
     const found = await packagesIn(archive);

@@ -230,7 +230,8 @@ async function filesBelow(path: string): Promise<string[]> {
   if (entries === undefined) return [path];
   return entries
     .filter(
-      (entry) => entry.isFile() && !/node_modules|__pycache__|\/prepared\/|\.test\.ts$/.test(join(entry.parentPath, entry.name)),
+      (entry) =>
+        entry.isFile() && !/node_modules|__pycache__|\/prepared\/|\.test\.ts$/.test(join(entry.parentPath, entry.name)),
     )
     .map((entry) => join(entry.parentPath, entry.name).slice(REPOSITORY.length + 1))
     .sort();
