@@ -1,4 +1,6 @@
-import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import os from 'node:os';
 import path from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
@@ -12,8 +14,9 @@ import type { CgroupLimit } from '../support/cgroup-limit.ts';
  */
 
 const bootstrap = path.join(import.meta.dirname, '../../runtime-agent/bootstrap');
-const FILES = { nodejs: 'misbehaving.js', python: 'misbehaving.py' };
-const source = (file: string): string => readFileSync(path.join(import.meta.dirname, 'misbehaving', file), 'utf8');
+const FILES = { nodejs: 'misbehaving.js', python: 'misbehaving.py', java: 'Misbehaving.java' };
+const HANDLERS = { nodejs: 'misbehaving.handler', python: 'misbehaving.handler', java: 'Misbehaving.handler' };
+const source = (file: string): string => path.join(import.meta.dirname, 'misbehaving', file);
 const MIB = 1024 * 1024;
 
 describe.each(Object.entries(FILES))('%s', async (name, file) => {
@@ -23,6 +26,8 @@ describe.each(Object.entries(FILES))('%s', async (name, file) => {
     it.skip(`needs ${name}`);
     return;
   }
+  const files = name === 'java' ? compiledJava(source(file)) : { [file]: readFileSync(source(file), 'utf8') };
+  const handler = HANDLERS[name as keyof typeof HANDLERS];
   const started: StartedRuntime[] = [];
   const limits: CgroupLimit[] = [];
   afterEach(async () => {
@@ -32,7 +37,7 @@ describe.each(Object.entries(FILES))('%s', async (name, file) => {
   async function loaded(changes: Record<string, unknown> = {}): Promise<StartedRuntime> {
     const each = await StartedRuntime.start(runtime as Exclude<typeof runtime, { missing: string }>);
     started.push(each);
-    const answer = await each.load({ handler: 'misbehaving.handler', files: { [file]: source(file) } }, changes);
+    const answer = await each.load({ handler, files: files as Record<string, string> }, changes);
     expect(answer).toMatchObject({ statusCode: 200 });
     return each;
   }
@@ -79,18 +84,20 @@ describe.each(Object.entries(FILES))('%s', async (name, file) => {
     });
   });
 
-  it('that closes every file descriptor of its process is ended', async () => {
-    const [closing, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
-    const answer = await closing.invoke({ does: 'closeFiles' }).catch(() => undefined);
-    if (answer !== undefined) expect([502, 504]).toContain(answer.statusCode);
-    await closing.exited();
-    await expectUntouched(neighbour);
-  });
+  // Java has no way to close a descriptor that it did not open
+  if (name !== 'java')
+    it('that closes every file descriptor of its process is ended', async () => {
+      const [closing, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
+      const answer = await closing.invoke({ does: 'closeFiles' }).catch(() => undefined);
+      if (answer !== undefined) expect([502, 504]).toContain(answer.statusCode);
+      await closing.exited();
+      await expectUntouched(neighbour);
+    });
 
   it('that stops itself with SIGSTOP is ended by its deadline, or by whoever started it', async () => {
     const [stopped, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
     const answer = stopped.invoke({ does: 'stopItself' }, { 'x-request-id': 'stopped' });
-    if (name === 'nodejs') {
+    if (name !== 'python') {
       // agent and interpreter are one process: nothing in it runs any more, so the host's deadline ends it (SIGKILL works)
       answer.catch(() => {});
       await stopped.until('the process to stand still', () => stateOf(stopped.child.pid ?? 0) === 'T');
@@ -101,6 +108,28 @@ describe.each(Object.entries(FILES))('%s', async (name, file) => {
       expect((await stopped.exited()).exitCode).toBe(1);
       expect(stopped.termination()).toMatchObject({ reason: 'RequestTimeout', requestId: 'stopped' });
     }
+    await expectUntouched(neighbour);
+  });
+
+  it('that writes rubbish to every descriptor of its process, the control ones too, harms only itself', async () => {
+    const [vandal, neighbour] = await Promise.all([loaded(SHORT), loaded()]);
+    // its own connections are among them, so its caller may get rubbish too
+    const answer = await vandal.invoke({ does: 'scribble' }).catch(() => undefined);
+    if (answer !== undefined) expect([200, 502, 504]).toContain(answer.statusCode);
+    // nothing of it comes with a later answer on a new connection: in order, or gone
+    const after = await vandal.invoke({ does: 'nothing' }).catch(() => undefined);
+    if (after?.statusCode === 200) expect(after.json).toEqual({ did: 'nothing' });
+    else await vandal.exited();
+    await expectUntouched(neighbour);
+  });
+
+  it('that ends the process with status 0 while it answers gets an error, and the end is no success', async () => {
+    const [quitter, neighbour] = await Promise.all([loaded(), loaded()]);
+    const answer = await quitter.invoke({ does: 'exits' }, { 'x-request-id': 'quits' });
+    expect(answer).toMatchObject({ statusCode: 502, json: { message: expect.stringMatching(/exit/i) as string } });
+    const { exitCode } = await quitter.exited();
+    expect(exitCode).not.toBe(0);
+    expect(quitter.termination()).toMatchObject({ reason: 'Exited', requestId: 'quits' });
     await expectUntouched(neighbour);
   });
 
@@ -154,5 +183,15 @@ function readIfThere(file: string): string {
     return readFileSync(file, 'utf8');
   } catch {
     return '';
+  }
+}
+
+function compiledJava(file: string): Record<string, Buffer> {
+  const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-misbehaving-'));
+  try {
+    execFileSync('javac', ['-J-XX:TieredStopAtLevel=1', '-nowarn', '-d', folder, file]);
+    return Object.fromEntries(readdirSync(folder).map((each) => [each, readFileSync(path.join(folder, each))]));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }

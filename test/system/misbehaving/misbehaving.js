@@ -25,6 +25,15 @@ const acts = {
     }
     await new Promise((resolve) => setTimeout(resolve, 60_000));
   },
+  scribble: () => {
+    for (let fd = 3; fd < 64; fd++) {
+      try {
+        fs.writeSync(fd, '\0rubbish }{ HTTP/9\r\n');
+      } catch {}
+    }
+    return 'scribbled';
+  },
+  exits: () => process.exit(0),
   stopItself: () => process.kill(process.pid, 'SIGSTOP'),
   replaceGlobals: () => {
     const names = `AbortController Array Atomics BigInt Buffer Date Error JSON Map Math Number Object Promise Reflect Set String

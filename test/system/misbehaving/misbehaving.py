@@ -21,6 +21,15 @@ def close_files():
     time.sleep(60)
 
 
+def scribble():
+    for fd in range(3, 64):
+        try:
+            os.write(fd, b"\0rubbish }{ HTTP/9\r\n")
+        except OSError:
+            pass
+    return "scribbled"
+
+
 def replace_globals():
     import builtins
     import inspect
@@ -34,6 +43,7 @@ def replace_globals():
     json.dumps = json.loads = inspect.isawaitable = time.time = time.sleep = time.monotonic = broken
     os.getpid = os.kill = os._exit = sys.exit = signal.signal = socket.socket.recv = broken
     threading.Thread.start = broken
+    sys.modules.clear()
     for name in ("len", "dict", "list", "isinstance", "int", "str", "print", "open", "getattr"):
         setattr(builtins, name, broken)
     return "replaced"
@@ -44,6 +54,8 @@ ACTS = {
     "forkBomb": fork_bomb,
     "hogMemory": hog_memory,
     "closeFiles": close_files,
+    "scribble": scribble,
+    "exits": lambda: sys.exit(0),
     "stopItself": lambda: os.kill(os.getpid(), signal.SIGSTOP),
     "replaceGlobals": replace_globals,
 }
