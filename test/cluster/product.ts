@@ -83,15 +83,11 @@ export class Platform {
     return this.#send('POST', `/v1/pools/${this.namespace}/${pool}/claims`, body);
   }
 
-  async get(claimId: string): Promise<ClaimAnswer> {
-    return this.#send('GET', `/v1/claims/${this.namespace}/${claimId}`);
-  }
-
   async release(claimId: string): Promise<ClaimAnswer> {
     return this.#send('DELETE', `/v1/claims/${this.namespace}/${claimId}`);
   }
 
-  async #send(method: 'GET' | 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
+  async #send(method: 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
     const { statusCode, body } = await request(`${this.url}${path}`, {
       method,
       headers: { ...this.headers, 'content-type': 'application/json' },

@@ -86,7 +86,13 @@ export class FaultWorld {
   /** When the pool is full again, so that each of them has booted. */
   async standbyPods(): Promise<PodObject[]> {
     await untilFull(this.kubectl, this.pool, this.replicas);
-    return this.pods('standby');
+    let found: PodObject[] = [];
+    await until('the standby pods to run', LIMIT_MS, async () => {
+      found = await this.pods('standby');
+      const running = found.filter(({ metadata, status }) => !metadata.deletionTimestamp && status.phase === 'Running');
+      return found.length === this.replicas && running.length === this.replicas;
+    });
+    return found;
   }
 
   /** The fault took its instance: until its claim says so, and says what. */

@@ -96,7 +96,7 @@ function objectProblems(pool: PoolObject | undefined, pods: PodObject[], { held 
   return found;
 }
 
-/** I4: every mount, process, shim and record belongs to a pod that is there; code is in claimed pods, once, and in no other. */
+/** I4: every mount, process, shim and record belongs to a pod that is there; code is in claimed pods, once (and perhaps its prepared form), and in no other. */
 function nodeProblems(node: NodeState, pods: PodObject[]): string[] {
   const found: string[] = [];
   const byUid = new Map(pods.map((pod) => [pod.metadata.uid, pod]));
@@ -110,7 +110,10 @@ function nodeProblems(node: NodeState, pods: PodObject[]): string[] {
     const isClaimed = metadata.labels?.[LABEL_STATE] === 'claimed';
     const mounts = node.volumeMounts.get(metadata.uid) ?? [];
     const code = mounts.filter((path) => path.endsWith('/code')).length;
-    if (mounts.length - code !== 1) found.push(`${metadata.name} has ${mounts.length - code} volumes`);
+    const prepared = mounts.filter((path) => path.endsWith('/prepared')).length;
+    const volumes = mounts.length - code - prepared;
+    if (volumes !== 1) found.push(`${metadata.name} has ${volumes} volumes`);
+    if (prepared > code) found.push(`${metadata.name} has prepared code without code`);
     if (code !== (isClaimed ? 1 : 0)) found.push(`${metadata.name} has ${code} mounts of code`);
     if (!node.processes.some(({ podUid }) => podUid === metadata.uid)) found.push(`${metadata.name} has no process`);
   }

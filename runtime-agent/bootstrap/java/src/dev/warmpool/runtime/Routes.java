@@ -87,6 +87,7 @@ final class Routes implements HttpServer {
       status.put("fence", load.fence());
       status.put("port", agent.settings.port());
     }
+    status.put("host", agent.settings.host());
     status.put("runtime", Map.of("name", agent.settings.runtimeName(), "version", agent.settings.runtimeVersion()));
     status.put("pid", ProcessFacts.PID);
     status.put("uptimeMs", (System.nanoTime() - ProcessFacts.STARTED_NANOS) / 1e6);
