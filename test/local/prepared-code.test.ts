@@ -47,7 +47,8 @@ describe('code that was fetched once', () => {
     const files = {
       'index.js': 'const { name } = require("./lib"); exports.handler = (event) => ({ name, file: __filename });',
       'lib/index.js': 'exports.name = require("kept").name;',
-      'node_modules/kept/index.js': 'exports.name = "a package";',
+      // large enough to be worth it
+      'node_modules/kept/index.js': `exports.name = "a package"; /* ${'x'.repeat(64 * 1024)} */`,
     };
     const claim = world.claimFor(files);
     const first = await answer('nodejs', claim);

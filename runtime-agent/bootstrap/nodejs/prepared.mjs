@@ -53,9 +53,13 @@ export function preparedTag() {
  * @returns {boolean} whether there is
  */
 export function usePrepared(codePath) {
+  const pack = openPack(codePath);
+  if (pack === undefined) return false;
   const executing = executingSymbol();
-  const pack = executing === undefined ? undefined : openPack(codePath);
-  if (executing === undefined || pack === undefined) return false;
+  if (executing === undefined) {
+    closeSync(pack.fd);
+    return false;
+  }
   knowPaths(codePath, pack.index);
   compileFrom(pack.fd, filesOf(codePath, pack), executing);
   return true;

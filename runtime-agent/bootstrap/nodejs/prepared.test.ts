@@ -125,7 +125,7 @@ function write(root: string, files: Record<string, string>): void {
 /** As the host-agent does. */
 function prepare(of: string): string {
   const mayRead = [`--allow-fs-read=${BOOTSTRAP}*`, `--allow-fs-read=${of}/*`];
-  const words = ['--permission', ...mayRead, join(BOOTSTRAP, 'prepare.mjs'), of];
+  const words = ['--permission', ...mayRead, join(BOOTSTRAP, 'prepare.mjs'), of, '0'];
   const output = execFileSync(process.execPath, words, { env: {}, cwd: '/', maxBuffer: 2 ** 28, stdio: 'pipe' });
   const end = output.indexOf('\n');
   if (end === -1) return '';
