@@ -1,11 +1,11 @@
 import { benchClaims, type ClaimBenchResult } from './claim.ts';
-import { readConfig, USAGE, type ClaimBenchConfig } from './config.ts';
+import { readConfig, USAGE } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
 import { LOAD_USAGE, readLoadConfig } from './load/config.ts';
 import { benchLoads, loadTable } from './load/main.ts';
 import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
-import { benchPrepared, PREPARED_USAGE } from './prepared/main.ts';
+import { benchPrepared, preparedTable, PREPARED_USAGE, readPreparedConfig } from './prepared/main.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -39,55 +39,33 @@ function table(result: ClaimBenchResult): string {
   ].join('\n');
 }
 
-function configOrUsage(): ClaimBenchConfig | undefined {
-  try {
-    return readConfig(process.argv.slice(2), process.env);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${USAGE}\n`);
-    process.exitCode = 2;
-    return undefined;
-  }
-}
-
-async function claims(): Promise<void> {
-  const config = configOrUsage();
-  if (config === undefined) return;
-  const result = await benchClaims(config);
-  process.stdout.write(`${config.json ? JSON.stringify(result) : table(result)}\n`);
-  if (result.failures > 0 || result.duplicates > 0) process.exitCode = 1;
-}
-
-/** One of the benchmarks that have options of their own. */
+/** Measures and prints; `undefined` when the options are wrong, which it has said then. */
 async function run<C extends { json: boolean }, R>(
   readConfig: (argv: string[]) => C,
   usage: string,
   bench: (config: C) => Promise<R>,
   toTable: (result: R) => string,
-): Promise<void> {
+): Promise<R | undefined> {
   let config;
   try {
     config = readConfig(rest);
   } catch (error) {
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
     process.exitCode = 2;
-    return;
+    return undefined;
   }
   const result = await bench(config);
   process.stdout.write(`${config.json ? JSON.stringify(result) : toTable(result)}\n`);
-}
-
-async function prepared(argv: string[]): Promise<void> {
-  try {
-    await benchPrepared(argv);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${PREPARED_USAGE}\n`);
-    process.exitCode = 2;
-  }
+  return result;
 }
 
 const [name, ...rest] = process.argv.slice(2);
 if (name === 'delivery') await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
 else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
-else if (name === 'prepared') await prepared(rest);
-else await claims();
+else if (name === 'prepared') await run(readPreparedConfig, PREPARED_USAGE, benchPrepared, preparedTable);
+else {
+  // which also says what other benchmarks there are
+  const result = await run(() => readConfig(process.argv.slice(2), process.env), USAGE, benchClaims, table);
+  if (result !== undefined && (result.failures > 0 || result.duplicates > 0)) process.exitCode = 1;
+}

@@ -134,6 +134,14 @@ export class StandbyProcess {
     return sum;
   }
 
+  /** Processor time of the main threads of the same processes; needs no control group. */
+  mainThreadsCpuMs(): number {
+    const spentNs = familyOf(this.#child.pid ?? 0).map((pid) =>
+      Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]),
+    );
+    return spentNs.reduce((sum, ns) => sum + ns / 1e6, 0);
+  }
+
   async end(): Promise<void> {
     this.#control?.close();
     if (this.#child.exitCode === null && this.#child.signalCode === null) {

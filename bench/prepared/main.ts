@@ -8,7 +8,7 @@ import { machineConfig } from '@warmpool/local/config.ts';
 import { prepareBeside } from '@warmpool/local/prepare-beside.ts';
 import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { distribution, machine, round, type Distribution } from '../figures.ts';
-import { loadOnce, type LoadSample } from './standby.ts';
+import { loadOnce, type LoadSample } from './load-once.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../../examples/functions', import.meta.url));
 const DEFAULT_FUNCTIONS = 'express-app,python-wsgi,node-hello';
@@ -30,8 +30,14 @@ interface PreparedRow {
   cpuMs: Distribution;
 }
 
-/** Loads of the examples with and without their prepared form, each in a standby process of its own. */
-export async function benchPrepared(argv: string[]): Promise<void> {
+interface PreparedBenchConfig {
+  loads: number;
+  functions: string[];
+  json: boolean;
+}
+
+/** @throws Error with a sentence for the person who started the program. */
+export function readPreparedConfig(argv: string[]): PreparedBenchConfig {
   const { values } = parseArgs({
     args: argv,
     options: {
@@ -42,9 +48,19 @@ export async function benchPrepared(argv: string[]): Promise<void> {
   });
   const loads = Number(values.loads);
   if (!Number.isInteger(loads) || loads < 1) throw new Error('--loads: must be a whole number above 0');
+  return { loads, functions: values.functions.split(','), json: values.json };
+}
+
+export interface PreparedBenchResult {
+  rows: PreparedRow[];
+  machine: ReturnType<typeof machine>;
+}
+
+/** Loads of the examples with and without their prepared form, each in a standby process of its own. */
+export async function benchPrepared({ loads, functions }: PreparedBenchConfig): Promise<PreparedBenchResult> {
   const rows: PreparedRow[] = [];
-  for (const name of values.functions.split(',')) rows.push(...(await measure(name, loads)));
-  process.stdout.write(`${values.json ? JSON.stringify({ rows, machine: machine() }) : table(rows)}\n`);
+  for (const name of functions) rows.push(...(await measure(name, loads)));
+  return { rows, machine: machine() };
 }
 
 async function measure(name: string, loads: number): Promise<PreparedRow[]> {
@@ -64,7 +80,7 @@ async function measure(name: string, loads: number): Promise<PreparedRow[]> {
     const samples: LoadSample[][] = [[], []];
     for (let index = 0; index < loads; index++) {
       for (const [which, tree] of trees.entries()) {
-        samples[which]?.push(await loadOnce(fn, runtime as PresentRuntime, tree));
+        samples[which]?.push(await loadOnce(fn.function, runtime as PresentRuntime, tree));
       }
     }
     return samples.map((each, which) => rowOf(name, which === 1, which === 1 ? bytes : 0, each));
@@ -81,7 +97,7 @@ function rowOf(name: string, prepared: boolean, bytes: number, samples: LoadSamp
   };
 }
 
-function table(rows: PreparedRow[]): string {
+export function preparedTable({ rows }: PreparedBenchResult): string {
   const head = ['p50, ms'.padEnd(28), ...COLUMNS.map((column) => column.padStart(17)), 'bytes'.padStart(12)].join('');
   const lines = rows.map((row) => {
     const title = `${row.function}${row.prepared ? ', prepared' : ''}`.padEnd(28);

@@ -70,7 +70,7 @@ export async function openPeers(deps: OpenPeersDeps, config: PeersConfig): Promi
     bodyTimeout: 0,
     keepAliveTimeout: KEEP_ALIVE_MS,
     keepAliveMaxTimeout: KEEP_ALIVE_MS,
-    ...(tls !== undefined && { connect: tls.connector.connect }),
+    ...(tls !== undefined && { connect: tls.client.connector }),
   });
   const { peerPatienceMs: patienceMs } = config;
   const onOutcome = (outcome: PeerOutcome): void => metrics.observeAsked(outcome);

@@ -1,9 +1,9 @@
 import type { Server as HttpServer } from 'node:http';
 import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
+import { MutualTls } from '@warmpool/wire/mutual-tls.ts';
 import type { FastifyServerFactory } from 'fastify';
 import type { Logger } from 'pino';
 import { namedOnly } from './named-only.ts';
-import { PeerConnector } from './peer-connector.ts';
 import { firstTlsFiles, followTlsFiles } from './tls-files.ts';
 
 export interface Tls {
@@ -18,7 +18,7 @@ export interface Tls {
 /** Between host-agents, both ways. */
 export interface PeerTls {
   serverFactory: FastifyServerFactory<HttpServer>;
-  connector: PeerConnector;
+  client: MutualTls;
 }
 
 /** HTTPS for the operator with the files of this folder; `undefined` for an empty name: plain HTTP on loopback. */
@@ -28,12 +28,12 @@ export async function openTls(folder: string, log: Logger): Promise<Tls | undefi
   const onRefused = (reason: string): void => log.warn({ reason }, 'a connection was refused');
   const forOperator = namedOnly(OPERATOR_TLS_NAME, first, onRefused);
   const forPeers = namedOnly(HOST_AGENT_TLS_NAME, first, onRefused);
-  const connector = new PeerConnector(first);
+  const toPeers = new MutualTls(HOST_AGENT_TLS_NAME, first);
   const onProblem = (error: unknown): void => log.error({ err: error }, 'the certificates cannot be used as they are');
   return {
     grantKey: first.grantKey,
     serverFactory: forOperator.serverFactory,
-    peers: { serverFactory: forPeers.serverFactory, connector },
+    peers: { serverFactory: forPeers.serverFactory, client: toPeers },
     follow: (onGrantKey) => {
       followTlsFiles(
         folder,
@@ -41,7 +41,7 @@ export async function openTls(folder: string, log: Logger): Promise<Tls | undefi
         (files) => {
           forOperator.use(files);
           forPeers.use(files);
-          connector.use(files);
+          toPeers.use(files);
           onGrantKey(files.grantKey);
           log.info({}, 'certificates were replaced');
         },

@@ -150,17 +150,12 @@ class PoolCandidates {
   #preferredNode(preferred: ReadonlySet<string> | undefined): string | undefined {
     if (preferred === undefined) return undefined;
     // in rotation, where that is no more to look at
-    if (this.#byNode.size <= preferred.size) return firstOf(this.#byNode.keys(), (node) => preferred.has(node));
-    return firstOf(preferred, (node) => this.#byNode.has(node));
+    if (this.#byNode.size <= preferred.size) return first(this.#byNode.keys(), (node) => preferred.has(node));
+    return first(preferred, (node) => this.#byNode.has(node));
   }
 }
 
-function first<T>(values: Iterable<T>): T | undefined {
-  for (const value of values) return value;
-  return undefined;
-}
-
-function firstOf<T>(values: Iterable<T>, isRight: (value: T) => boolean): T | undefined {
+function first<T>(values: Iterable<T>, isRight: (value: T) => boolean = () => true): T | undefined {
   for (const value of values) if (isRight(value)) return value;
   return undefined;
 }

@@ -1,3 +1,5 @@
+import { HOST_AGENT_TLS_NAME } from '@warmpool/protocol/names.ts';
+import { MutualTls } from '@warmpool/wire/mutual-tls.ts';
 import { CertificateKeeper } from '../certificates/certificate-keeper.ts';
 import type { OperatorConfig } from '../config.ts';
 import type { Clock } from '../engine/clock.ts';
@@ -6,7 +8,6 @@ import type { Log } from '../engine/log.ts';
 import type { Random } from '../engine/random.ts';
 import type { HostAgentPodsOptions } from './host-agent-pods.ts';
 import { HttpHostAgentClient } from './http-host-agent-client.ts';
-import { MutualTls } from './mutual-tls.ts';
 
 export interface HostAgents {
   client: HttpHostAgentClient;
@@ -32,7 +33,7 @@ export async function hostAgents(
   const options = { operatorNamespace: namespace, hostAgentNamespace: source.namespace };
   const certificates = new CertificateKeeper(deps, options);
   const first = await certificates.first(signal);
-  const tls = new MutualTls(first);
+  const tls = new MutualTls(HOST_AGENT_TLS_NAME, first);
   return {
     client: new HttpHostAgentClient([], tls.connector),
     grantKey: first.grantKey,

@@ -12,7 +12,7 @@ import { firstTlsFiles, followTlsFiles, type TlsFiles } from '@warmpool/host-age
 import type { OperatorTls } from '@warmpool/operator/certificates/certificate-keeper.ts';
 import { issueAuthority, issueLeaf, type KeyPair } from '@warmpool/operator/certificates/issue.ts';
 import { HttpHostAgentClient } from '@warmpool/operator/host-agents/http-host-agent-client.ts';
-import { MutualTls } from '@warmpool/operator/host-agents/mutual-tls.ts';
+import { MutualTls } from '@warmpool/wire/mutual-tls.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
 
@@ -70,7 +70,7 @@ describe('between operator and host-agent', () => {
   });
 
   function aClient(with_: OperatorTls = sides.operator): { client: HttpHostAgentClient; tls: MutualTls } {
-    const mutual = new MutualTls(with_);
+    const mutual = new MutualTls(HOST_AGENT_TLS_NAME, with_);
     const client = new HttpHostAgentClient([], mutual.connector);
     client.move(NODE, url);
     clients.push(client);
