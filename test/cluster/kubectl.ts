@@ -1,5 +1,6 @@
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { ClusterAccess } from './global-setup.ts';
 
@@ -27,6 +28,17 @@ export class Kubectl {
       child.stdin?.on('error', () => undefined);
       child.stdin?.end(input);
     });
+  }
+
+  /** Every state that objects are in from now on until it is disposed of, as lines of `jsonpath`. */
+  watch(namespace: string, kind: string, jsonpath: string, onLine: (line: string) => void): Disposable {
+    const { kubectl, kubeconfig } = this.#access;
+    const args = ['--kubeconfig', kubeconfig, 'get', kind, '--namespace', namespace, '--watch'];
+    const child = spawn(kubectl, [...args, `--output=jsonpath=${jsonpath}{"\\n"}`], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    createInterface({ input: child.stdout }).on('line', onLine);
+    return { [Symbol.dispose]: () => void child.kill('SIGKILL') };
   }
 
   async apply(...objects: object[]): Promise<void> {

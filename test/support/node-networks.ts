@@ -1,4 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
+import { networkInterfaces } from 'node:os';
 
 /** What this machine lacks for them, or undefined. */
 export function missingForNodeNetworks(): string | undefined {
@@ -25,10 +26,10 @@ export class NodeNetworks {
   readonly #bridge = `wpb${process.pid}`;
   readonly #subnet: string;
 
-  /** `subnet` is the first three numbers of addresses that nothing else uses. */
-  constructor(count: number, subnet: string) {
-    this.#subnet = subnet;
-    this.address = `${subnet}.1`;
+  constructor(count: number) {
+    removeThoseOfTheDead();
+    this.#subnet = freeSubnet();
+    this.address = `${this.#subnet}.1`;
     try {
       ip('link', 'add', this.#bridge, 'type', 'bridge');
       ip('addr', 'add', `${this.address}/24`, 'dev', this.#bridge);
@@ -61,6 +62,38 @@ export class NodeNetworks {
   #name(index: number): string {
     return `wpn${process.pid}-${index}`;
   }
+}
+
+/** A test run that was killed leaves its networks, and two bridges with the same addresses answer to nobody. */
+function removeThoseOfTheDead(): void {
+  for (const [, name = '', pid] of outputOf('netns', 'list').matchAll(/^(wpn(\d+)-\d+)/gm)) {
+    if (!isAlive(Number(pid))) spawnSync('ip', ['netns', 'del', name]);
+  }
+  for (const [, name = '', pid] of outputOf('-br', 'link').matchAll(/^(wpb(\d+))\s/gm)) {
+    if (!isAlive(Number(pid))) spawnSync('ip', ['link', 'del', name]);
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}
+
+/** The first three numbers of addresses that nothing else here uses. */
+function freeSubnet(): string {
+  const used = Object.values(networkInterfaces()).flatMap((each) => each?.map(({ address }) => address) ?? []);
+  for (let third = 0; third < 256; third++) {
+    const subnet = `10.213.${third}`;
+    if (!used.some((address) => address.startsWith(`${subnet}.`))) return subnet;
+  }
+  throw new Error('every address of 10.213.0.0/16 is in use');
+}
+
+function outputOf(...args: string[]): string {
+  return execFileSync('ip', args, { encoding: 'utf8' });
 }
 
 function ip(...args: string[]): void {

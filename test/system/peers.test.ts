@@ -15,7 +15,7 @@ import { NodeView } from '@warmpool/operator/claims/node-view.ts';
 import { systemClock as clock } from '@warmpool/operator/engine/clock.ts';
 import { silentLog } from '@warmpool/operator/engine/log.ts';
 import { HttpHostAgentClient } from '@warmpool/operator/host-agents/http-host-agent-client.ts';
-import { MutualTls } from '@warmpool/operator/host-agents/mutual-tls.ts';
+import { MutualTls } from '@warmpool/wire/mutual-tls.ts';
 import { prefetchOnNode } from '@warmpool/operator/prefetch/prefetch-on-node.ts';
 import { codeSchema, type CodeReference } from '@warmpool/protocol/fields.ts';
 import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
@@ -46,7 +46,7 @@ describe.skipIf(missing !== undefined)('host-agents of eight nodes', () => {
   let following: Promise<void>[] = [];
 
   beforeAll(async () => {
-    networks = new NodeNetworks(NODES, '10.213.77');
+    networks = new NodeNetworks(NODES);
     authority = await issueAuthority(Date.now());
     operator = await issueLeaf(authority, OPERATOR_TLS_NAME, 'client', Date.now());
   });
@@ -80,7 +80,7 @@ describe.skipIf(missing !== undefined)('host-agents of eight nodes', () => {
     };
     // all at once they would all be late on a machine that has other things to do
     for (let index = 0; index < NODES; index += 2) await Promise.all([start(index), start(index + 1)]);
-    const tls = new MutualTls({ ...operator, ca: authority.cert, grantKey });
+    const tls = new MutualTls(HOST_AGENT_TLS_NAME, { ...operator, ca: authority.cert });
     client = new HttpHostAgentClient([], tls.connector);
     view = new NodeView();
     spread = new CodeSpread({

@@ -83,6 +83,24 @@ export class FaultWorld {
     return this.kubectl.list<PodObject>(POOL_NAMESPACE, 'pods', `--selector=${selector}`);
   }
 
+  /** `uid`s of the standby pods that `fault` took although no claim ever had them. */
+  async lostDuring(fault: () => Promise<void>): Promise<string[]> {
+    const before = (await this.standbyPods()).map(({ metadata }) => metadata.uid);
+    const taken = new Set<string>();
+    const heard = new Set<string>();
+    const state = '{.metadata.uid} {.metadata.labels.warmpool\\.dev/state}';
+    using _watching = this.kubectl.watch(POOL_NAMESPACE, 'pods', state, (line) => {
+      const [uid = '', is] = line.split(' ');
+      heard.add(uid);
+      if (is !== 'standby') taken.add(uid);
+    });
+    await until('the watch to begin', LIMIT_MS, async () => before.every((uid) => heard.has(uid)));
+    await fault();
+    await this.settled();
+    const now = new Set((await this.pods('standby')).map(({ metadata }) => metadata.uid));
+    return before.filter((uid) => !now.has(uid) && !taken.has(uid));
+  }
+
   /** When the pool is full again, so that each of them has booted. */
   async standbyPods(): Promise<PodObject[]> {
     await untilFull(this.kubectl, this.pool, this.replicas);
