@@ -5,8 +5,10 @@ import { z } from 'zod';
 import type { PodFile } from './pod-file.ts';
 import { podFileSchema, writePodFile } from './pod-file.ts';
 
-const terminationSchema = z.looseObject({ code: z.string().optional(), message: z.string().optional() });
+/** Of the contract's `termination.json`; a runtime of somebody else's may have reasons of its own. */
+const terminationSchema = z.object({ reason: z.string().min(1).max(128), message: z.string() });
 const MAX_FILE_BYTES = 64 * 1024;
+const MAX_MESSAGE_CHARACTERS = 4_096;
 
 /**
  * What is known of one pod: `<pods-dir>/<podUid>/`. On a single machine the pod has its sockets right in it. A pod of a cluster cannot
@@ -50,8 +52,8 @@ export class PodFolder {
   /** What the process said when it ended, if it could. */
   async readTermination(): Promise<{ code: string; message: string } | undefined> {
     const said = terminationSchema.safeParse(await readJson(join(this.#shared, 'termination.json'))).data;
-    if (said?.message === undefined && said?.code === undefined) return undefined;
-    return { code: said.code ?? 'PodLost', message: said.message ?? said.code ?? '' };
+    if (said === undefined) return undefined;
+    return { code: said.reason, message: said.message.slice(0, MAX_MESSAGE_CHARACTERS) || said.reason };
   }
 
   async readDeliveredTree(): Promise<string | undefined> {

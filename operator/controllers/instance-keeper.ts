@@ -6,7 +6,7 @@ import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { judgeInstance, type InstanceFacts } from '../core/judge-instance.ts';
+import { hasEnded, judgeInstance, type InstanceFacts } from '../core/judge-instance.ts';
 import {
   claimRecordOf,
   containerTrouble,
@@ -47,6 +47,8 @@ export class InstanceKeeper {
   readonly #deps: InstanceKeeperDeps;
   /** Resolves the outcome of claims that were taken over. */
   readonly #recovering = new Map<string, PromiseWithResolvers<Claim>>();
+  /** When each process that has ended was first heard to have. */
+  readonly #endHeardUnixMs = new Map<PodUid, number>();
   #recoveringSinceUnixMs: number | undefined;
 
   constructor(deps: InstanceKeeperDeps) {
@@ -118,6 +120,7 @@ export class InstanceKeeper {
 
   #facts(pod: StoredPod, record: ClaimRecord | undefined, entry: LedgerEntry | undefined): InstanceFacts {
     const uid = pod.metadata.uid as PodUid;
+    const report = this.#deps.nodes.currentReport(uid);
     const idle = this.#deps.idle.get(uid);
     const idleUntilUnixMs = idle?.untilUnixMs ?? idleUntilOf(pod);
     const holder =
@@ -132,7 +135,8 @@ export class InstanceKeeper {
       record,
       holder,
       podTrouble: isFinished(pod) ? podTrouble(pod) : containerTrouble(pod),
-      report: this.#deps.nodes.currentReport(uid),
+      report,
+      endHeardUnixMs: hasEnded(report) ? this.#firstHeard(uid) : undefined,
       epoch: idle?.epoch ?? entry?.epoch,
       readyAtUnixMs: entry?.readyAtUnixMs,
       ttlSeconds: entry?.ttlSeconds ?? record?.ttlSeconds ?? 0,
@@ -141,6 +145,12 @@ export class InstanceKeeper {
       recoveringSinceUnixMs: this.#recoveringSinceUnixMs,
       nowUnixMs: this.#deps.clock.now(),
     };
+  }
+
+  #firstHeard(uid: PodUid): number {
+    const heardUnixMs = this.#endHeardUnixMs.get(uid) ?? this.#deps.clock.now();
+    this.#endHeardUnixMs.set(uid, heardUnixMs);
+    return heardUnixMs;
   }
 
   #isLoaded(pod: StoredPod): boolean {
@@ -228,6 +238,7 @@ export class InstanceKeeper {
 
   #onGone(pod: StoredPod): void {
     const uid = pod.metadata.uid as PodUid;
+    this.#endHeardUnixMs.delete(uid);
     this.#deps.idle.remove(uid);
     const entry = this.#deps.ledger.ofPod(uid);
     if (entry !== undefined) this.#lose(entry, 'its pod was deleted');

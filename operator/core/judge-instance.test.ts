@@ -77,6 +77,19 @@ describe('judgeInstance', () => {
     expect(judgeInstance(withReport({ epoch: 'other' })).kind).toBe('lost');
   });
 
+  it('leaves the kubelet time to say what ended a process that left no words', () => {
+    const ended = { state: 'failed', lastError: { code: 'PodLost', message: 'the process has ended' } };
+    const silent = { ...withReport(ended), endHeardUnixMs: NOW - 1_000 };
+    expect(judgeInstance(silent)).toEqual({ kind: 'keep', checkAfterMs: 2_000 });
+    const words = 'container runtime ended with exit code 137 (OOMKilled)';
+    expect(judgeInstance({ ...silent, podTrouble: words })).toEqual({ kind: 'lost', message: words });
+    expect(judgeInstance({ ...silent, nowUnixMs: NOW + 2_000 })).toEqual({
+      kind: 'lost',
+      message: 'the process has ended',
+    });
+    expect(judgeInstance({ ...silent, holder: 'idle' }).kind, 'not to be handed out any more').toBe('lost');
+  });
+
   it('deletes a claimed pod that no claim has, and one whose record is unreadable', () => {
     expect(judgeInstance(facts({ holder: 'none' })).kind).toBe('lost');
     expect(judgeInstance(facts({ record: undefined })).kind).toBe('lost');

@@ -10,6 +10,8 @@ export interface InstanceFacts {
   podTrouble: string | undefined;
   /** What its node says now. */
   report: PodReport | undefined;
+  /** When a report that its process has ended was first seen. */
+  endHeardUnixMs?: number | undefined;
   /** The process that the claim was loaded into, once known. */
   epoch: string | undefined;
   readyAtUnixMs: number | undefined;
@@ -32,14 +34,20 @@ export type Verdict =
 
 /** A node that is not heard may have restarted its host-agent: this long after the load's deadline it still may speak up. */
 const NODE_GRACE_MS = 30_000;
+/** A node hears at once that a process has ended; the kubelet says a second later what ended it, as only it can when memory ran out. */
+const KUBELET_WORDS_MS = 3_000;
 
 /** Keep, recover or end a claimed pod. Every claimed pod that nobody can use ends within a bound. */
 export function judgeInstance(facts: InstanceFacts): Verdict {
   const { record, report, nowUnixMs } = facts;
   if (record === undefined) return { kind: 'lost', message: 'its claim record is missing or unreadable' };
   if (facts.podTrouble !== undefined) return { kind: 'lost', message: facts.podTrouble };
-  if (report !== undefined && (report.state === 'failed' || report.state === 'terminated')) {
-    return { kind: 'lost', message: report.lastError?.message ?? `its runtime-agent is ${report.state}` };
+  if (hasEnded(report)) {
+    const said = report?.lastError;
+    const leftMs = (facts.endHeardUnixMs ?? nowUnixMs) + KUBELET_WORDS_MS - nowUnixMs;
+    const isUnexplained = said === undefined || said.code === 'PodLost';
+    if (facts.holder === 'known' && isUnexplained && leftMs > 0) return { kind: 'keep', checkAfterMs: leftMs };
+    return { kind: 'lost', message: said?.message ?? `its runtime-agent is ${report?.state}` };
   }
   if (report !== undefined && facts.epoch !== undefined && report.epoch !== facts.epoch) {
     return { kind: 'lost', message: 'its process was replaced by another one' };
@@ -66,6 +74,10 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
         nowUnixMs,
       );
   }
+}
+
+export function hasEnded(report: PodReport | undefined): boolean {
+  return report?.state === 'failed' || report?.state === 'terminated';
 }
 
 function judgeRecovering(

@@ -140,7 +140,7 @@ describe('a load', () => {
       onLoad: (_body, response) => {
         writeFileSync(
           join(folder, 'pods', 'pod-1', 'termination.json'),
-          JSON.stringify({ code: 'OutOfMemory', message: 'the process used more than 256 MiB' }),
+          JSON.stringify({ reason: 'Crashed', message: 'the heap is full', atUnixMs: Date.now() }),
         );
         response.socket?.destroy();
       },
@@ -152,7 +152,7 @@ describe('a load', () => {
       body: { code: 'PodLost' },
     });
     expect(await events.podState('pod-1', 'failed')).toMatchObject({
-      pod: { lastError: { code: 'OutOfMemory', message: 'the process used more than 256 MiB' } },
+      pod: { lastError: { code: 'Crashed', message: 'the heap is full' } },
     });
     expect(pod.loads).toHaveLength(1);
     await events.close();

@@ -6,6 +6,12 @@ import { killQuietly } from './programs.ts';
 
 const access = inject('cluster');
 const LIMIT_MS = 60_000;
+/** Answers, and takes more memory than its pod may have. */
+const GLUTTON = `
+const kept = [];
+const eat = () => { for (;;) kept.push(Buffer.alloc(16 * 1024 * 1024, 1)); };
+export const handler = () => { setTimeout(eat, 50); return { claim: process.env.CLAIM }; };
+`;
 
 describe.skipIf(access?.own === undefined)('kill -9 of the interpreter alone, beside an agent that lives,', () => {
   let world: FaultWorld;
@@ -62,6 +68,17 @@ describe.skipIf(access?.own === undefined)('kill -9 in a pod, on a real node,', 
       (await world.pods('standby')).every(({ metadata }) => metadata.uid !== uid),
     );
     expect(await world.claimant.invoke(kept)).toBe(`${id}-kept`);
+    await world.settled();
+  });
+
+  test('that the kernel does for want of memory is told as that, with what to do', async () => {
+    const code = world.codeServer.add('index.mjs', GLUTTON);
+    const send = async () => (await world.claimant.send(world.pool, 'glutton', { code })).answer;
+    const answer = await send();
+    if (answer?.claim === undefined) throw new Error(JSON.stringify(answer));
+    expect(await world.claimant.invoke(answer.claim)).toBe('glutton');
+    await world.untilLost('glutton');
+    expect((await send())?.error?.message).toMatch(/OOMKilled.*raise resources\.limits\.memory/);
     await world.settled();
   });
 });
