@@ -108,8 +108,8 @@ describe('loading pool files', () => {
     ['a list instead of an object', '- a\n- b\n', 'a.yaml:1:1 must be an object, not a list'],
     [
       'bounds that contradict each other',
-      manifest('one', 'autoscaling: { minReplicas: 5, maxReplicas: 2 }'),
-      'a.yaml:7:31 spec.autoscaling.minReplicas: must not be above maxReplicas',
+      manifest('one', 'rollout: { maxUnavailable: 0, maxSurge: 0 }'),
+      'a.yaml:7:12 spec.rollout: maxUnavailable and maxSurge must not both be 0',
     ],
     [
       'aliases that multiply without end',
@@ -128,7 +128,7 @@ describe('loading pool files', () => {
   });
 
   it('follows an alias to where the wrong value was written', async () => {
-    const text = manifest('one', 'rollout: &r { maxUnavailable: 0 }');
+    const text = manifest('one', 'rollout: &r { maxUnavailable: -1 }');
     expect(await problemOf(text)).toContain('a.yaml:7:33 spec.rollout.maxUnavailable: ');
   });
 

@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { WarmPool } from '@warmpool/operator/core/resources.ts';
 import { namespaceSchema, poolNameSchema } from '@warmpool/protocol/fields.ts';
-import { strangeSidecar, warmPoolManifestSchema } from '@warmpool/protocol/warm-pool.ts';
+import { isRolloutStuck, strangeSidecar, warmPoolManifestSchema } from '@warmpool/protocol/warm-pool.ts';
 import { z } from 'zod';
 import { LocalError, describeError } from './errors.ts';
 import { schemaProblems } from './schema-problems.ts';
@@ -87,23 +87,15 @@ async function readPoolFile(file: string): Promise<string> {
 function poolProblems(file: string, document: SourceDocument): SourceProblem[] {
   const problems = schemaProblems(file, document, poolFileSchema);
   const parsed = poolFileSchema.safeParse(document.value);
-  const autoscaling = parsed.data?.spec.autoscaling;
   // the schema's CEL rules run in the apiserver only; these are those that a new object can break
-  const strange = parsed.data && strangeSidecar(parsed.data.spec);
-  if (strange !== undefined) {
-    const path: FieldPath = ['spec', 'standby', 'sidecars'];
-    const message = `${strange} must be a container of the template, other than the first`;
+  const report = (path: FieldPath, message: string): void => {
     problems.push({ file, ...document.positionOf(path), field: fieldName(path), message });
-  }
-  if (autoscaling !== undefined && autoscaling.minReplicas > autoscaling.maxReplicas) {
-    const path: FieldPath = ['spec', 'autoscaling', 'minReplicas'];
-    problems.push({
-      file,
-      ...document.positionOf(path),
-      field: fieldName(path),
-      message: 'must not be above maxReplicas',
-    });
-  }
+  };
+  const strange = parsed.data && strangeSidecar(parsed.data.spec);
+  if (strange !== undefined)
+    report(['spec', 'standby', 'sidecars'], `${strange} must be a container of the template, other than the first`);
+  if (parsed.data && isRolloutStuck(parsed.data.spec))
+    report(['spec', 'rollout'], 'maxUnavailable and maxSurge must not both be 0');
   return problems;
 }
 

@@ -72,6 +72,17 @@ const SIDECARS_ARE_CONTAINERS = {
   message: 'each of standby.sidecars must be a container of the template, other than the first',
 };
 
+/** For those who have no apiserver. */
+export function isRolloutStuck({ rollout }: z.output<typeof warmPoolSpecSchema>): boolean {
+  return rollout.maxUnavailable === 0 && rollout.maxSurge === 0;
+}
+
+const ROLLOUT_MOVES = {
+  // the apiserver also tries it on the default of the whole object, before the defaults inside
+  rule: '!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)',
+  message: 'maxUnavailable and maxSurge must not both be 0',
+};
+
 export const warmPoolSpecSchema = z
   .object({
     runtime: z
@@ -95,19 +106,6 @@ export const warmPoolSpecSchema = z
         ],
       }),
     replicas: z.int().min(0).max(5000).default(1).describe('Standby pods wanted. Claimed pods do not count.'),
-    autoscaling: z
-      .object({
-        minReplicas: z.int().min(0).max(5000).default(0),
-        maxReplicas: z.int().min(1).max(5000),
-        targetHitRatioPercent: z.int().min(50).max(100).default(99),
-        scaleDownDelaySeconds: z.int().min(0).max(3600).default(60),
-      })
-      .meta({
-        'x-kubernetes-validations': [
-          { rule: 'self.minReplicas <= self.maxReplicas', message: 'minReplicas must not be above maxReplicas' },
-        ],
-      })
-      .optional(),
     template: podTemplateSchema,
     agentVolume: z
       .enum(['CSI', 'HostPath'])
@@ -162,13 +160,18 @@ export const warmPoolSpecSchema = z
       .object({
         maxUnavailable: z
           .int()
-          .min(1)
+          .min(0)
           .max(5000)
           .default(1)
-          .describe('Standby pods of an old template replaced at a time.'),
-        maxSurge: z.int().min(0).max(5000).default(0),
-        progressDeadlineSeconds: z.int().min(1).max(86_400).default(600),
+          .describe('Ready standby pods of an old template that are removed before their replacements are ready.'),
+        maxSurge: z
+          .int()
+          .min(0)
+          .max(5000)
+          .default(0)
+          .describe('Standby pods of a new template that are made beyond `replicas` before old ones are removed.'),
       })
+      .meta({ 'x-kubernetes-validations': [ROLLOUT_MOVES] })
       .prefault({}),
   })
   .meta({ 'x-kubernetes-validations': [SIDECARS_ARE_CONTAINERS] });

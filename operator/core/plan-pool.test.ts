@@ -18,8 +18,15 @@ function aMember(uid: string, change: Partial<Member> = {}): Member {
   };
 }
 
-function plan(replicas: number, members: Member[], change: Partial<PoolPlanInput> = {}) {
-  const { spec } = aPool('p', { replicas });
+type Rollout = PoolPlanInput['spec']['rollout'];
+
+function plan(
+  replicas: number,
+  members: Member[],
+  change: Partial<PoolPlanInput> = {},
+  rollout: Partial<Rollout> = {},
+) {
+  const { spec } = aPool('p', { replicas, rollout });
   return planPool({ spec, members, isCacheBehind: false, createNotBeforeUnixMs: 0, nowUnixMs: NOW, ...change });
 }
 
@@ -104,6 +111,54 @@ describe('planPool', () => {
     expect(plan(3, [...old.slice(1), aMember('booting', { isReady: false })]).remove).toEqual([]);
   });
 
+  it('makes new pods beyond the size before it removes old ones, when the pool lets it', () => {
+    const surge = { maxUnavailable: 0, maxSurge: 2 };
+    const old = ['a', 'b', 'c'].map((uid) => aMember(uid, { isUpdated: false }));
+    expect(plan(3, old, {}, surge)).toMatchObject({ create: 2, remove: [] });
+    expect(plan(3, [...old, aMember('d', { isReady: false }), aMember('e')], {}, surge)).toMatchObject({
+      create: 0,
+      remove: [{ uid: 'a', reason: 'Outdated' }],
+    });
+    const last = [aMember('c', { isUpdated: false }), aMember('d'), aMember('e')];
+    expect(plan(3, last, {}, surge), 'one is left to replace').toMatchObject({ create: 1, remove: [] });
+  });
+
+  it('goes on with a rollout when the pods beyond the size cannot be made', () => {
+    const old = ['a', 'b', 'c'].map((uid) => aMember(uid, { isUpdated: false }));
+    const result = plan(3, old, { createNotBeforeUnixMs: NOW + 700 }, { maxUnavailable: 1, maxSurge: 1 });
+    expect(result).toMatchObject({ create: 0, remove: [{ uid: 'a', reason: 'Outdated' }] });
+  });
+
+  it('in every rollout: keeps as many ready as it says, never has more than it says, and ends', () => {
+    const budget = fc.integer({ min: 0, max: 4 });
+    fc.assert(
+      fc.property(
+        fc.integer({ min: 0, max: 12 }),
+        budget,
+        budget,
+        fc.infiniteStream(fc.boolean()),
+        (size, down, up, boots) => {
+          fc.pre(down + up > 0);
+          const rollout = { maxUnavailable: down, maxSurge: up };
+          let members = Array.from({ length: size }, (_, index) => aMember(`old-${index}`, { isUpdated: false }));
+          let made = 0;
+          for (let turn = 0; members.some(({ isUpdated }) => !isUpdated); turn++) {
+            expect(turn).toBeLessThan(300);
+            const { create, remove } = plan(size, members, {}, rollout);
+            const removed = new Set(remove.map(({ uid }) => uid));
+            members = members.filter(({ uid }) => !removed.has(uid));
+            for (let index = 0; index < create; index++) members.push(aMember(`new-${made++}`, { isReady: false }));
+            expect(members.filter(({ isReady }) => isReady).length).toBeGreaterThanOrEqual(size - down);
+            expect(members.length).toBeLessThanOrEqual(size + up);
+            const isBooted = turn % 4 === 3 || boots.next().value === true;
+            members = members.map((member) => (isBooted ? { ...member, isReady: true } : member));
+          }
+          expect(made, 'nothing is made twice').toBeLessThanOrEqual(size);
+        },
+      ),
+    );
+  });
+
   it('in every state: creates only up to the size, removes only down to it, and touches no pod in hand', () => {
     const member = fc.record({
       isReady: fc.boolean(),
@@ -118,13 +173,14 @@ describe('planPool', () => {
         fc.array(member, { maxLength: 12 }),
         fc.integer({ min: 0, max: 10 }),
         fc.boolean(),
-        (list, replicas, isCacheBehind) => {
+        fc.integer({ min: 0, max: 3 }),
+        (list, replicas, isCacheBehind, maxSurge) => {
           const members = list.map((each, index) => ({ ...each, uid: String(index) }));
-          const { create, remove } = plan(replicas, members, { isCacheBehind });
+          const { create, remove } = plan(replicas, members, { isCacheBehind }, { maxSurge });
           const removed = new Set(remove.map(({ uid }) => uid));
           const left = members.filter(({ uid }) => !removed.has(uid)).length;
-          expect(left + create).toBeLessThanOrEqual(Math.max(replicas, members.length));
-          if (create > 0) expect(left + create).toBeLessThanOrEqual(replicas);
+          expect(left + create).toBeLessThanOrEqual(Math.max(replicas + maxSurge, members.length));
+          if (create > 0) expect(left + create).toBeLessThanOrEqual(replicas + maxSurge);
           expect(remove.filter(({ reason }) => reason === 'ScaleDown').length).toBeLessThanOrEqual(
             Math.max(0, members.length - replicas),
           );

@@ -51,7 +51,8 @@ const RESERVED_CHECK_MS = 1_000;
 
 /**
  * What to do about a pool's size. Dead and stuck pods go first whatever the size; then size (booting before ready, oldest first);
- * then outdated pods, as many as `rollout.maxUnavailable` leaves room for.
+ * then outdated pods: for each of up to `rollout.maxSurge` of them one more pod is made first, and those that are ready go as far as
+ * `rollout.maxUnavailable` ready pods too few are left.
  */
 export function planPool(input: PoolPlanInput): PoolPlan {
   const { spec, nowUnixMs } = input;
@@ -86,7 +87,8 @@ export function planPool(input: PoolPlanInput): PoolPlan {
   const plan: PoolPlan = { create: 0, remove, requeueAfterMs: nextCheckMs, failedBoots };
   if (input.isCacheBehind) return plan;
 
-  const missing = spec.replicas - keep.length;
+  const outdated = keep.filter((member) => !member.isUpdated && !member.isReserved);
+  const missing = spec.replicas + Math.min(spec.rollout.maxSurge, outdated.length) - keep.length;
   if (missing > 0) {
     const waitMs = input.createNotBeforeUnixMs - nowUnixMs;
     if (waitMs > 0) plan.requeueAfterMs = Math.min(plan.requeueAfterMs ?? Infinity, waitMs);
@@ -96,8 +98,10 @@ export function planPool(input: PoolPlanInput): PoolPlan {
     for (const { uid } of order.slice(0, -missing)) {
       remove.push({ uid, reason: 'ScaleDown', message: `more than the ${spec.replicas} wanted` });
     }
-  } else {
-    remove.push(...outdated(keep, spec));
+  }
+  if (missing >= 0 && keep.length >= spec.replicas) {
+    const ready = keep.filter((member) => member.isReady).length;
+    remove.push(...replaceable(outdated, ready - (spec.replicas - spec.rollout.maxUnavailable)));
   }
   return plan;
 }
@@ -128,13 +132,11 @@ function byWorth(a: Member, b: Member): number {
   );
 }
 
-function outdated(keep: Member[], spec: PoolPlanInput['spec']): PoolPlan['remove'] {
-  const old = keep.filter((member) => !member.isUpdated && !member.isReserved);
-  const unavailable = keep.filter((member) => !member.isReady).length;
-  const budget = Math.max(0, spec.rollout.maxUnavailable - unavailable);
-  const booting = old.filter((member) => !member.isReady);
-  const ready = old.filter((member) => member.isReady).sort((a, b) => a.createdAtUnixMs - b.createdAtUnixMs);
-  return [...booting, ...ready.slice(0, budget)].map(({ uid }) => ({
+/** Those that nobody could claim anyway, and the oldest of the others. */
+function replaceable(outdated: Member[], readyToSpare: number): PoolPlan['remove'] {
+  const booting = outdated.filter((member) => !member.isReady);
+  const ready = outdated.filter((member) => member.isReady).sort((a, b) => a.createdAtUnixMs - b.createdAtUnixMs);
+  return [...booting, ...ready.slice(0, Math.max(0, readyToSpare))].map(({ uid }) => ({
     uid,
     reason: 'Outdated' as const,
     message: 'made from an older template',

@@ -1,7 +1,9 @@
 import {
+  isRolloutStuck,
   strangeSidecar,
   warmPoolClaimSpecSchema,
   warmPoolClaimStatusSchema,
+  type WarmPoolSpec,
   warmPoolSpecSchema,
   warmPoolStatusSchema,
 } from '@warmpool/protocol/warm-pool.ts';
@@ -50,18 +52,21 @@ function admitPool(object: JsonObject): Admission {
   const template = memberOf(object['spec'], 'template');
   const spec = admission.object['spec'] as JsonObject;
   const problems = [...admission.problems];
-  const autoscaling = memberOf(spec, 'autoscaling');
-  if (isJsonObject(autoscaling) && Number(autoscaling['minReplicas']) > Number(autoscaling['maxReplicas'])) {
-    problems.push('spec.autoscaling: Invalid value: minReplicas must not be above maxReplicas');
-  }
-  if (admission.problems.length === 0 && strangeSidecar(warmPoolSpecSchema.parse(spec)) !== undefined) {
-    problems.push(
-      'spec: Invalid value: each of standby.sidecars must be a container of the template, other than the first',
-    );
-  }
+  if (admission.problems.length === 0) problems.push(...brokenRules(warmPoolSpecSchema.parse(spec)));
   // The schema knows only the parts of a pod that it reads; the definition preserves the rest.
   const preserved = isJsonObject(spec) ? withMembers(spec, { template }) : spec;
   return { object: withMembers(admission.object, { spec: preserved }), problems };
+}
+
+function brokenRules(spec: WarmPoolSpec): string[] {
+  const problems: string[] = [];
+  if (strangeSidecar(spec) !== undefined)
+    problems.push(
+      'spec: Invalid value: each of standby.sidecars must be a container of the template, other than the first',
+    );
+  if (isRolloutStuck(spec))
+    problems.push('spec.rollout: Invalid value: maxUnavailable and maxSurge must not both be 0');
+  return problems;
 }
 
 function admitClaim(object: JsonObject): Admission {

@@ -41,11 +41,10 @@ describe.skipIf(access === undefined)('the custom resource definitions', () => {
     ['the least', {}],
     ['no standby pods', { replicas: 0 }],
     ['the most standby pods', { replicas: 5000 }],
-    ['autoscaling with equal bounds', { autoscaling: { minReplicas: 3, maxReplicas: 3 } }],
+    ['a rollout that makes new pods before it removes old ones', { rollout: { maxUnavailable: 0, maxSurge: 1 } }],
     [
       'every section',
       {
-        autoscaling: { minReplicas: 1, maxReplicas: 9, targetHitRatioPercent: 100, scaleDownDelaySeconds: 0 },
         standby: { preImport: ['requests', '@scope/name'], rehearse: false, readySeconds: 5 },
         claims: {
           onEmpty: 'Reject',
@@ -54,7 +53,7 @@ describe.skipIf(access === undefined)('the custom resource definitions', () => {
           ttlSecondsAfterReady: 60,
           idleTimeoutSeconds: 0,
         },
-        rollout: { maxUnavailable: 2, maxSurge: 1, progressDeadlineSeconds: 30 },
+        rollout: { maxUnavailable: 2, maxSurge: 1 },
       },
     ],
     [
@@ -89,9 +88,6 @@ describe.skipIf(access === undefined)('the custom resource definitions', () => {
     ['spec.template.spec.containers', { template: { spec: { containers: [] } } }],
     ['spec.template.spec.containers', { template: { spec: {} } }],
     ['spec.template.spec.containers[0].name', { template: { spec: { containers: [{ image: 'none' }] } } }],
-    ['spec.autoscaling.maxReplicas', { autoscaling: { minReplicas: 1 } }],
-    ['spec.autoscaling', { autoscaling: { minReplicas: 5, maxReplicas: 4 } }],
-    ['spec.autoscaling.targetHitRatioPercent', { autoscaling: { maxReplicas: 4, targetHitRatioPercent: 101 } }],
     ['spec.standby.preImport', { standby: { preImport: Array.from({ length: 65 }, (_, index) => `m${index}`) } }],
     ['spec.standby.preImport[0]', { standby: { preImport: [''] } }],
     ['spec.standby.rehearse', { standby: { rehearse: 'yes' } }],
@@ -103,8 +99,9 @@ describe.skipIf(access === undefined)('the custom resource definitions', () => {
     ['spec.claims.queueLength', { claims: { queueLength: 100_001 } }],
     ['spec.claims.maxWaitSeconds', { claims: { maxWaitSeconds: 601 } }],
     ['spec.claims.idleTimeoutSeconds', { claims: { idleTimeoutSeconds: -1 } }],
-    ['spec.rollout.maxUnavailable', { rollout: { maxUnavailable: 0 } }],
-    ['spec.rollout.progressDeadlineSeconds', { rollout: { progressDeadlineSeconds: 0 } }],
+    ['spec.rollout', { rollout: { maxUnavailable: 0 } }],
+    ['spec.rollout.maxUnavailable', { rollout: { maxUnavailable: -1, maxSurge: 1 } }],
+    ['spec.rollout.maxSurge', { rollout: { maxSurge: 5001 } }],
   ])('refuse a pool for its %s: %j', async (field, spec) => {
     const { status, body } = await createPool('bad', spec);
     expect(body['message']).toContain(field);

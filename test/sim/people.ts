@@ -58,7 +58,7 @@ export class People {
         maxWaitSeconds: random.pick([2, 20]),
         idleTimeoutSeconds: 0,
       },
-      rollout: { maxUnavailable: random.int(1, 2) },
+      rollout: random.pick([{ maxUnavailable: random.int(1, 2) }, { maxUnavailable: 0, maxSurge: random.int(1, 2) }]),
     });
     const pool: WarmPool = { apiVersion: 'warmpool.dev/v1alpha1', kind: 'WarmPool', metadata: { name }, spec };
     this.#write(`makes pool ${name} of ${spec.replicas}, onEmpty ${spec.claims.onEmpty}`, () =>

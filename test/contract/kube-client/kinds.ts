@@ -135,7 +135,7 @@ export function kinds(world: () => ContractWorld): void {
     ['spec.runtime.name', { runtime: { name: 'Not OK', version: '24' } }],
     ['spec.claims.onEmpty', { claims: { onEmpty: 'Panic' } }],
     ['spec.template.spec.containers', { template: { spec: { containers: [] } } }],
-    ['spec.autoscaling', { autoscaling: { minReplicas: 5, maxReplicas: 4 } }],
+    ['spec.rollout', { rollout: { maxUnavailable: 0 } }],
   ])('a pool whose %s is wrong is refused with that field', async (field, spec) => {
     const { client, namespace } = world();
     const error = await expectRefusal(client.create(WARM_POOLS, namespace, aWarmPool('pool', spec)), 422, 'Invalid');
