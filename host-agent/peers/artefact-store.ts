@@ -6,6 +6,7 @@ import { GrowingFile } from './growing-file.ts';
 
 const CHUNK_BYTES = 256 * 1024;
 const NAME = /^[0-9a-f]{64}$/;
+const MAX_EXPECTING = 256;
 
 /** Something that peers can have, perhaps not yet all of it. */
 export interface Artefact {
@@ -37,6 +38,7 @@ export class ArtefactStore {
   readonly #deps: ArtefactStoreDeps;
   readonly #growing = new Map<string, GrowingFile>();
   readonly #kept: LRUCache<string, number>;
+  readonly #expecting = new Set<{ hex: string; wake: () => void }>();
   #next = 0;
 
   private constructor(deps: ArtefactStoreDeps, folder: string, limitBytes: number) {
@@ -89,6 +91,7 @@ export class ArtefactStore {
       return undefined;
     }
     this.#growing.set(hex, file);
+    for (const each of this.#expecting) if (each.hex === hex) each.wake();
     const discard = async (): Promise<void> => {
       if (this.#growing.get(hex) !== file) return;
       this.#growing.delete(hex);
@@ -124,6 +127,20 @@ export class ArtefactStore {
     const sizeBytes = this.#kept.get(hex);
     if (sizeBytes === undefined) return undefined;
     return { sizeBytes, read: (fromByte, signal) => this.#readKept(hex, fromByte, signal) };
+  }
+
+  /** Also one whose fetch begins within that time, for who was sent here a moment too early. */
+  async findSoon(digest: string, waitMs: number): Promise<Artefact | undefined> {
+    const found = this.find(digest);
+    if (found !== undefined || this.#expecting.size >= MAX_EXPECTING) return found;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const expecting = { hex: hexOf(digest), wake: resolve };
+    const timer = setTimeout(resolve, waitMs);
+    this.#expecting.add(expecting);
+    await promise;
+    this.#expecting.delete(expecting);
+    clearTimeout(timer);
+    return this.find(digest);
   }
 
   /** Its tree is gone. */

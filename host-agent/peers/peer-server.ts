@@ -8,12 +8,17 @@ const CODE = /^\/v1\/code\/([0-9a-f]{64})$/;
 const REST = /^bytes=(\d{1,15})-$/;
 /** Nothing went through for this long: whoever asked is gone, or has gone elsewhere. */
 const IDLE_LIMIT_MS = 10_000;
+/**
+ * Nodes that need the same code at the same time are sent to each other before all of them have heard of it. What is lost by waiting for
+ * what never comes is less than what a read of the store more costs everybody.
+ */
+const EXPECT_MS = 200;
 
 export type ServedOutcome = 'served' | 'absent' | 'busy' | 'broke_off';
 
 export interface PeerServerDeps {
   clock: Clock;
-  artefacts: Pick<ArtefactStore, 'find'>;
+  artefacts: Pick<ArtefactStore, 'findSoon'>;
   limits: ServeLimits;
   onServed: (outcome: ServedOutcome, bytes: number) => void;
 }
@@ -23,19 +28,24 @@ export function servePeers(deps: PeerServerDeps): (request: IncomingMessage, res
   return (request, response) => {
     const hex = CODE.exec(request.url ?? '')?.[1];
     if (request.method !== 'GET' || hex === undefined) return void response.writeHead(404).end();
-    const artefact = deps.artefacts.find(`sha256:${hex}`);
     const fromByte = Number(REST.exec(request.headers.range ?? '')?.[1] ?? 0);
-    if (artefact === undefined || fromByte > (artefact.sizeBytes ?? fromByte)) {
-      deps.onServed('absent', 0);
-      return void response.writeHead(404).end();
-    }
-    const leave = deps.limits.enter();
-    if (leave === undefined) {
-      deps.onServed('busy', 0);
-      return void response.writeHead(429, { 'retry-after': '1' }).end();
-    }
-    void send(deps, artefact, fromByte, response).finally(leave);
+    void answer(deps, `sha256:${hex}`, fromByte, response);
   };
+}
+
+/** Never rejects. */
+async function answer(deps: PeerServerDeps, digest: string, fromByte: number, response: ServerResponse): Promise<void> {
+  const artefact = await deps.artefacts.findSoon(digest, EXPECT_MS);
+  if (artefact === undefined || fromByte > (artefact.sizeBytes ?? fromByte)) {
+    deps.onServed('absent', 0);
+    return void response.writeHead(404).end();
+  }
+  const leave = deps.limits.enter();
+  if (leave === undefined) {
+    deps.onServed('busy', 0);
+    return void response.writeHead(429, { 'retry-after': '1' }).end();
+  }
+  await send(deps, artefact, fromByte, response).finally(leave);
 }
 
 /** Never rejects. */

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { mkdtempSync, readdirSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import type { RequestListener, Server } from 'node:http';
 import { createServer } from 'node:http';
@@ -166,6 +167,22 @@ test('what is still arriving is given on as it arrives', async () => {
   expect(digestOf(await bringing)).toBe(code.digest);
   while ((await stream.next()).done !== true);
   download.close();
+  expect(await second.asked()).toEqual({ served: 1 });
+  expect(origin.opened).toBe(1);
+});
+
+test('who asks a moment before the fetch begins gets it too', async () => {
+  const code = origin.put('a');
+  const [first, second] = [await aNode('n0'), await aNode('n1')];
+  second.peers.directory.learn(code.digest, [first.peers.url]);
+  const arrival = Promise.withResolvers<void>();
+  const onRequest = (): void => arrival.resolve();
+  subscribe('http.server.request.start', onRequest);
+  const bringing = second.bring(code);
+  await arrival.promise;
+  unsubscribe('http.server.request.start', onRequest);
+  await first.bring(code);
+  expect(digestOf(await bringing)).toBe(code.digest);
   expect(await second.asked()).toEqual({ served: 1 });
   expect(origin.opened).toBe(1);
 });
