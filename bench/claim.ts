@@ -12,7 +12,7 @@ import type { ClaimBenchConfig } from './config.ts';
 import { distribution, machine, round, type Distribution } from './figures.ts';
 import { ClusterTarget } from './cluster-target.ts';
 import { LocalTarget } from './local-target.ts';
-import type { BenchTarget, ColdStart } from './target.ts';
+import type { BenchTarget, ColdStart, PoolFill } from './target.ts';
 
 const FUNCTIONS = fileURLToPath(new URL('../examples/functions', import.meta.url));
 /** Not counted: the first claims compile the platform's own code. */
@@ -51,6 +51,7 @@ export interface ClaimBenchResult {
 }
 
 export interface PodFigures {
+  fill: PoolFill;
   /** A plain pod of the same image, from its creation to Ready. */
   coldReadyMs: Distribution;
   /** coldReadyMs.p50 over claimToReadyMs.p50. */
@@ -94,7 +95,8 @@ export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchR
       await target.quiet();
       return target.coldStart();
     });
-    return summarise(config, { samples, busy, bursts, colds, refills, roundTrips }, run);
+    const { fill } = target;
+    return summarise(config, { samples, busy, bursts, colds, refills, roundTrips, fill }, run);
   } finally {
     await client.close();
     await target.stop();
@@ -219,6 +221,7 @@ interface Measured {
   colds: ColdStart[];
   refills: number[];
   roundTrips: number[];
+  fill: PoolFill | undefined;
 }
 
 function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun): ClaimBenchResult {
@@ -246,7 +249,7 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
     phasesP50Ms: Object.fromEntries(
       phases.map((phase) => [phase, distribution(samples.map(({ claim }) => claim.timings?.[phase] ?? 0)).p50]),
     ),
-    ...(measured.refills.length > 0 && { pods: podFigures(claimToReadyMs.p50, measured) }),
+    ...(measured.fill !== undefined && { pods: podFigures(claimToReadyMs.p50, measured.fill, measured) }),
     roundTripMs: distribution(measured.roundTrips),
     failures: run.failures,
     duplicates: run.duplicates,
@@ -254,12 +257,13 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
   };
 }
 
-function podFigures(claimToReadyP50Ms: number, { colds, refills }: Measured): PodFigures {
+function podFigures(claimToReadyP50Ms: number, fill: PoolFill, { colds, refills }: Measured): PodFigures {
   const pods = colds.flatMap(({ pod }) => pod ?? []);
   const coldReadyMs = distribution(pods.map(({ readyMs }) => readyMs));
   const plainPodMs = distribution(pods.map(({ runningMs }) => runningMs));
   const refillMs = distribution(refills);
   return {
+    fill,
     coldReadyMs,
     readyRatioP50: round(coldReadyMs.p50 / claimToReadyP50Ms),
     refillMs,

@@ -11,7 +11,7 @@ import { CodeServer } from '../test/cluster/code-server.ts';
 import { Kubectl } from '../test/cluster/kubectl.ts';
 import { createPool, installProduct, Platform, POOL_NAMESPACE } from '../test/cluster/product.ts';
 import { poolNamed } from './pool-summary.ts';
-import type { BenchTarget, ColdStart } from './target.ts';
+import type { BenchTarget, ColdStart, PoolFill } from './target.ts';
 
 const LIMIT_MS = 120_000;
 const FILE = 'index.js';
@@ -39,6 +39,7 @@ export class ClusterTarget implements BenchTarget {
   readonly emptyPath = `/v1/claims/${POOL_NAMESPACE}/nobody`;
   readonly url: string;
   readonly headers: Record<string, string>;
+  readonly fill: PoolFill;
   readonly #own: OwnCluster;
   readonly #admin: AdminApi;
   readonly #codeServer: CodeServer;
@@ -49,15 +50,16 @@ export class ClusterTarget implements BenchTarget {
 
   private constructor(
     parts: { own: OwnCluster; platform: Platform; codeServer: CodeServer; fn: PackedFunction; source: string },
-    replicas: number,
+    fill: PoolFill,
   ) {
     const { own, platform, codeServer, fn, source } = parts;
+    this.fill = fill;
     this.#own = own;
     this.#admin = new AdminApi(own.cluster);
     this.#codeServer = codeServer;
     this.#fn = fn;
     this.#source = source;
-    this.#replicas = replicas;
+    this.#replicas = fill.pods;
     this.url = platform.url;
     this.headers = platform.headers;
   }
@@ -74,11 +76,14 @@ export class ClusterTarget implements BenchTarget {
     try {
       const kubectl = new Kubectl({ kubectl: own.kubectl, kubeconfig: own.cluster.kubeconfig });
       await installProduct(kubectl);
+      const startedMs = performance.now();
       await createPool(kubectl, 'bench', replicas);
+      const ms = Math.round(performance.now() - startedMs);
+      const fill = { pods: replicas, ms, throttledRequests: await throttledRequests(kubectl) };
       const platform = await Platform.create(kubectl, 'bench');
       await kubectl.apply(POOL_READER);
       const codeServer = await CodeServer.listen(own.cluster.node.network.hostIp);
-      return new ClusterTarget({ own, platform, codeServer, fn, source }, replicas);
+      return new ClusterTarget({ own, platform, codeServer, fn, source }, fill);
     } catch (error) {
       await own.cluster.stop();
       throw error;
@@ -172,6 +177,13 @@ require('http').createServer(async (request, response) => {
       },
     };
   }
+}
+
+/** Of anybody, since the apiserver started. */
+async function throttledRequests(kubectl: Kubectl): Promise<number> {
+  const metrics = await kubectl.run(['get', '--raw', '/metrics']);
+  const counts = metrics.matchAll(/^apiserver_request_total\{[^}]*code="429"[^}]*\} (\S+)$/gm);
+  return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
 }
 
 function isReady({ status }: PodObject): boolean {

@@ -29,7 +29,10 @@ function table(result: ClaimBenchResult): string {
     row('an empty round trip', { ...result.roundTripMs }),
     ...(pods === undefined
       ? []
-      : [`plain pod over claim, to ready: ${pods.readyRatioP50}; refill over plain pod: ${pods.refillRatio}`]),
+      : [
+          `plain pod over claim, to ready: ${pods.readyRatioP50}; refill over plain pod: ${pods.refillRatio}`,
+          `${pods.fill.pods} standby pods for the first time: ${pods.fill.ms} ms; requests that the apiserver throttled: ${pods.fill.throttledRequests}`,
+        ]),
     `cold over claim: ${result.ratioP50}; without the user's import: ${result.platformPartMs.ratio} (${result.platformPartMs.coldP50} over ${result.platformPartMs.claimP50} ms)`,
     `phases at p50: ${Object.entries(result.phasesP50Ms)
       .map(([phase, ms]) => `${phase.slice(0, -2)} ${ms}`)

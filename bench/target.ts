@@ -8,6 +8,8 @@ export interface BenchTarget {
   readonly poolName: string;
   /** A GET of the claim API that does next to nothing. */
   readonly emptyPath: string;
+  /** How the pool became full for the first time; on a cluster. */
+  readonly fill?: PoolFill;
   claimRequest(claimId: string): ClaimRequestInput;
   /** Until a claim can have as many standby pods as the pool wants. */
   filled(): Promise<void>;
@@ -22,4 +24,12 @@ export interface ColdStart {
   importMs: number;
   /** Where the function starts as a pod: until its container runs, and until it is Ready. */
   pod?: { runningMs: number; readyMs: number };
+}
+
+export interface PoolFill {
+  pods: number;
+  /** From `kubectl apply` of the pool. */
+  ms: number;
+  /** What the apiserver answered with 429 until then, to anyone. */
+  throttledRequests: number;
 }

@@ -10,7 +10,7 @@ export const POOL_NAMESPACE = 'warmpool-pools';
 
 const OVERLAY = join(import.meta.dirname, '../../manifests/overlays/default');
 const ROLLOUT_LIMIT_S = 180;
-const POOL_LIMIT_MS = 120_000;
+const POOL_LIMIT_MS = 300_000;
 
 /** As docs/first-claim.md does it; nothing changes where it is installed already. */
 export async function installProduct(kubectl: Kubectl): Promise<void> {
