@@ -135,7 +135,12 @@ export class Operator {
     this.queries = new ClaimQueries(shared);
     this.prefetches = new PrefetchService({ ...shared, onNodeEnded });
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
-    this.#warmPools = new WarmPoolController({ ...shared, expectations: this.#expectations, events: this.#events });
+    this.#warmPools = new WarmPoolController({
+      ...shared,
+      randomHex,
+      expectations: this.#expectations,
+      events: this.#events,
+    });
     this.#warmPoolClaims = new WarmPoolClaimController({
       clock,
       kube,

@@ -120,6 +120,27 @@ describe('while the apiserver is away', () => {
   });
 });
 
+describe('a pod whose creation nobody answered', () => {
+  it.each([
+    ['never arrived', undefined],
+    ['was made', 0],
+    ['arrives later', 3_000],
+  ])('is there once, soon, when the creation %s', async (_, arrivesAfterMs) => {
+    const world = await filled();
+    const create = world.kube.create.bind(world.kube);
+    let unanswered = 1;
+    world.operatorKube.create = async (...args) => {
+      if (args[0] !== PODS || unanswered-- <= 0) return create(...args);
+      if (arrivesAfterMs !== undefined) world.clock.after(arrivesAfterMs, () => void create(...args).catch(() => {}));
+      throw new KubeError(0, 'Timeout', 'no answer in time');
+    };
+    await world.kube.patch<WarmPool>(WARM_POOLS, 'default', 'nodejs', { spec: { replicas: 4 } });
+    await world.clock.runUntil(() => world.operator.inventory.index.size('default/nodejs') === 4, 10_000);
+    await world.clock.advance(70_000);
+    expect(world.pods(), 'and not twice').toHaveLength(4);
+  });
+});
+
 describe('when no pod can be loaded', () => {
   it('the claim says why the last one could not, rather than that no other came', async () => {
     const world = await filled();

@@ -51,15 +51,14 @@ async function createPod(
   record: ClaimRecord,
   owner: OwnerReference | undefined,
 ): Promise<StoredPod> {
-  const template = buildStandbyPod(pool);
-  const { generateName: _, ownerReferences: __, ...metadata } = template.metadata;
   const suffix = createHash('sha256').update(record.claimId).digest('hex').slice(0, 10);
   const name = `${pool.metadata.name.slice(0, 45)}-cold-${suffix}`;
+  const template = buildStandbyPod(pool, name);
+  const { ownerReferences: _, ...metadata } = template.metadata;
   const cold: Pod = {
     ...template,
     metadata: {
       ...metadata,
-      name,
       labels: { ...metadata.labels, [LABEL_STATE]: 'claimed', [LABEL_CLAIM]: record.claimId },
       annotations: { ...metadata.annotations, [ANNOTATION_CLAIM]: JSON.stringify(record) },
       ...(owner !== undefined && { ownerReferences: [owner] }),

@@ -63,6 +63,7 @@ export async function runControllers(deps: ControllerDeps, parts: ControlledPart
       if (pod !== undefined && entry.claim.state === 'ready') enqueue(instanceController, pod);
     }),
   ];
+  warmPools.creation.onSettled = (key) => poolController.enqueue(key);
   for (const pool of pools.list()) enqueue(poolController, pool);
   for (const pod of pods.list()) enqueue(instanceController, pod);
   for (const object of claimObjects.list()) enqueue(claimController, object);

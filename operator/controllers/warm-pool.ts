@@ -5,7 +5,7 @@ import type { Expectations } from '../engine/expectations.ts';
 import { isKubeError, type KubeClient, type Stored } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { buildStandbyPod, templateHash } from '../core/build-pod.ts';
+import { templateHash } from '../core/build-pod.ts';
 import { planPool, type Member, type PoolPlan } from '../core/plan-pool.ts';
 import {
   createdAtUnixMs,
@@ -23,9 +23,10 @@ import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts'
 import type { Inventory } from '../claims/inventory.ts';
 import type { Retirement } from '../claims/retirement.ts';
 import { BootFailures } from './boot-failures.ts';
+import { PodCreation, type PodCreationDeps } from './pod-creation.ts';
 import { StatusPace } from './status-pace.ts';
 
-export interface WarmPoolControllerDeps {
+export interface WarmPoolControllerDeps extends PodCreationDeps {
   clock: Clock;
   kube: KubeClient;
   pools: ObjectStore<WarmPool>;
@@ -45,6 +46,7 @@ const UNKNOWN_WRITE_MS = 15_000;
 
 /** Keeps each pool at its size: look, plan, act, tell. */
 export class WarmPoolController {
+  readonly creation: PodCreation;
   readonly #deps: WarmPoolControllerDeps;
   readonly #failures: BootFailures;
   readonly #statusPace: StatusPace;
@@ -52,6 +54,7 @@ export class WarmPoolController {
 
   constructor(deps: WarmPoolControllerDeps) {
     this.#deps = deps;
+    this.creation = new PodCreation(deps);
     this.#failures = new BootFailures();
     this.#statusPace = new StatusPace(deps.clock);
   }
@@ -164,7 +167,7 @@ export class WarmPoolController {
     const worker = async (): Promise<void> => {
       while (started < count && failure === undefined) {
         started++;
-        failure = (await this.#createOne(pool)) ?? failure;
+        failure = (await this.creation.create(pool)) ?? failure;
       }
     };
     await Promise.all(Array.from({ length: Math.min(CREATE_CONCURRENCY, count) }, worker));
@@ -180,22 +183,6 @@ export class WarmPoolController {
     if (stall.reason !== 'NamespaceTerminating') this.#record(pool, stall, 'Create');
     log.warn({ pool: key, err: failure }, 'creating a standby pod failed');
     return failure;
-  }
-
-  /** The error, if there was one. */
-  async #createOne(pool: Stored<WarmPool>): Promise<unknown> {
-    const { expectations, kube } = this.#deps;
-    try {
-      const pod = await kube.create<Pod>(PODS, pool.metadata.namespace ?? '', buildStandbyPod(pool), {
-        timeoutMs: WRITE_TIMEOUT_MS,
-      });
-      expectations.creationReturned(pool.metadata.uid, pod.metadata.uid);
-      return undefined;
-    } catch (error) {
-      if (isKubeError(error) && error.isAmbiguous) expectations.creationUnknown(pool.metadata.uid);
-      else expectations.creationFailed(pool.metadata.uid);
-      return error;
-    }
   }
 
   /** When there will be something to tell, if that has to wait. */

@@ -8,7 +8,7 @@ function podOf(more: object): ReturnType<typeof buildStandbyPod> {
   const pool = aPool('p') as Stored<WarmPool>;
   // what the operator does not read is not in the builder's schema, and is in the object
   Object.assign(pool.spec.template.spec, more);
-  return buildStandbyPod(pool);
+  return buildStandbyPod(pool, 'nodejs-1');
 }
 
 describe('a standby pod', () => {

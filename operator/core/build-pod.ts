@@ -35,7 +35,7 @@ export function templateHash(pool: WarmPool): string {
  * A standby pod: the pool's template plus what makes it standby. No service account token, no env but the runtime-agent's settings,
  * `restricted` security, never restarted.
  */
-export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
+export function buildStandbyPod(pool: Stored<WarmPool>, name: string): Pod {
   const { runtime, standby, template } = pool.spec;
   const [runtimeContainer, ...others] = template.spec.containers as PodContainer[];
   const shared = agentVolume(pool.spec.agentVolume);
@@ -50,8 +50,7 @@ export function buildStandbyPod(pool: Stored<WarmPool>): Pod {
     apiVersion: 'v1',
     kind: 'Pod',
     metadata: {
-      name: '',
-      generateName: `${pool.metadata.name}-`,
+      name,
       namespace: pool.metadata.namespace ?? 'default',
       labels: {
         ...template.metadata?.labels,

@@ -24,7 +24,7 @@ function aPoolWith(sidecars: { name: string; reload: 'HTTP' }[]): Stored<WarmPoo
     spec: { ...pool.spec, template: TEMPLATE },
   };
 }
-const pod = buildStandbyPod(aPoolWith([{ name: 'proxy', reload: 'HTTP' }])) as StoredPod;
+const pod = buildStandbyPod(aPoolWith([{ name: 'proxy', reload: 'HTTP' }]), 'proxied-1') as StoredPod;
 const [runtime, proxy, helper] = pod.spec.containers;
 
 describe('a pod with a sidecar', () => {

@@ -51,8 +51,8 @@ describe('a create that was refused', () => {
   it('is the same trouble for the next pod, whose name is another', () => {
     const words = (name: string) =>
       createStall({ status: 403, message: `pods "${name}" is forbidden: no` }, 'a').message;
-    expect(words('nodejs-x7k2p')).toBe(words('nodejs-b4d5f'));
-    expect(words('nodejs-x7k2p')).toContain('pods "nodejs-…" is forbidden');
+    expect(words('nodejs-0a1b2c3d')).toBe(words('nodejs-99ffeedd'));
+    expect(words('nodejs-0a1b2c3d')).toContain('pods "nodejs-…" is forbidden');
   });
 });
 

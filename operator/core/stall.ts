@@ -29,13 +29,13 @@ export interface Stall {
   message: string;
 }
 
-/** By `generateName`; the apiserver's alphabet for it. */
-const GENERATED_NAME = /"([a-z0-9.-]+)-[bcdfghjklmnpqrstvwxz2456789]{5}"/g;
+/** As `PodCreation` makes them. */
+const GENERATED_NAME = /"([a-z0-9.-]+)-[0-9a-f]{8}"/g;
 
 /** A create that the apiserver refused. */
 export function createStall(error: Pick<KubeError, 'status' | 'message'>, namespace: string): Stall {
   const { status } = error;
-  // the same trouble in the same words, whatever name the apiserver had made up for the pod
+  // the same trouble in the same words, whatever name was made up for the pod
   const message = error.message.replace(GENERATED_NAME, '"$1-…"');
   const stall = (reason: StallReason, hint: string): Stall => ({ reason, message: `${message}; ${hint}` });
   if (isNamespaceTerminating(error)) return stall('NamespaceTerminating', 'the pool ends with its namespace');

@@ -145,9 +145,9 @@ const ON_THE_CLAIM_PATH = /^((GET|LIST) (pods|warmpools|warmpoolclaims|secrets)|
  * stand-in's see them like any others, so that a write to one costs the apiserver what a claim's costs it, and nothing comes of it.
  */
 async function barePods(world: StandInWorld, pool: Stored<WarmPool>): Promise<Stored<Pod>[]> {
-  const template = buildStandbyPod(pool);
+  const template = buildStandbyPod(pool, '');
   const labels = { ...template.metadata.labels, [LABEL_POOL]: 'bare' };
-  const pod = { ...template, metadata: { ...template.metadata, labels } };
+  const pod = { ...template, metadata: { ...template.metadata, generateName: 'bare-', labels } };
   const numbers = Array.from({ length: CLAIMS + WARM_UPS }, (_, index) => index);
   const pods = await inParallel(numbers, AT_ONCE, () => world.kube.create<Pod>(PODS, world.namespace, pod));
   await until('the bare pods to be standby', 60_000, () => {
