@@ -12,6 +12,7 @@ import java.util.Map;
 /** One client: a request is read to its end, handed over, answered, and only then the next one is looked at. */
 final class HttpConnection {
   private static final byte[] CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1);
+  private static final byte[] LAST_CHUNK = "0\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1);
   /** A request that has begun must be complete within this time. */
   private static final long REQUEST_MS = 60_000;
 
@@ -27,6 +28,10 @@ final class HttpConnection {
   private ByteBuffer output;
   private boolean isAnswering;
   private boolean closesAfterAnswer;
+  /** The answer comes piece by piece. */
+  private boolean isStreaming;
+  private boolean isBodiless;
+  private Runnable onRoom;
   private AgentLoop.Timer limit;
 
   HttpConnection(AgentLoop loop, SocketChannel channel, SelectionKey key, HttpServer server) {
@@ -141,6 +146,62 @@ final class HttpConnection {
     }
   }
 
+  boolean isStreaming() {
+    return isStreaming;
+  }
+
+  boolean isClosed() {
+    return !channel.isOpen();
+  }
+
+  void beginStream(int status, Map<String, ?> headers) {
+    Map<String, Object> all = new LinkedHashMap<>(headers);
+    if (closesAfterAnswer) all.put("connection", "close");
+    isBodiless = status == 204 || status == 304 || (request != null && request.method.equals("HEAD"));
+    if (status != 204 && status != 304) all.put("transfer-encoding", "chunked");
+    isStreaming = true;
+    push(HttpHead.write(status, all, -1));
+  }
+
+  /** `told` is run once the bytes are with the client's machine, or when the client has gone. */
+  void piece(byte[] bytes, Runnable told) {
+    onRoom = told;
+    if (bytes.length == 0 || isBodiless) push(new byte[0]);
+    else push(chunkOf(bytes));
+  }
+
+  void endStream() {
+    isStreaming = false;
+    push(isBodiless ? new byte[0] : LAST_CHUNK);
+  }
+
+  private static byte[] chunkOf(byte[] bytes) {
+    byte[] size = (Integer.toHexString(bytes.length) + "\r\n").getBytes(StandardCharsets.ISO_8859_1);
+    return ByteBuffer.allocate(size.length + bytes.length + 2).put(size).put(bytes).put((byte) '\r').put((byte) '\n').array();
+  }
+
+  private void push(byte[] bytes) {
+    if (!channel.isOpen()) {
+      tellRoom();
+      return;
+    }
+    int left = output == null ? 0 : output.remaining();
+    ByteBuffer more = ByteBuffer.allocate(left + bytes.length);
+    if (left > 0) more.put(output);
+    output = more.put(bytes).flip();
+    try {
+      write(loop.buffer);
+    } catch (IOException gone) {
+      close();
+    }
+  }
+
+  private void tellRoom() {
+    Runnable told = onRoom;
+    onRoom = null;
+    if (told != null) told.run();
+  }
+
   /** Through a small buffer outside the heap, so that the JVM keeps no copy as large as the largest answer. */
   private void write(ByteBuffer buffer) throws IOException {
     while (output != null && output.hasRemaining()) {
@@ -153,6 +214,11 @@ final class HttpConnection {
         key.interestOps(SelectionKey.OP_WRITE);
         return;
       }
+    }
+    if (isStreaming) {
+      key.interestOps(0);
+      tellRoom();
+      return;
     }
     endAnswer();
   }
@@ -199,6 +265,8 @@ final class HttpConnection {
       // nothing is left to be done for this client
     }
     loop.forget(this);
+    isStreaming = false;
+    tellRoom();
     if (isAnswering) {
       isAnswering = false;
       loop.answerSent();

@@ -6,8 +6,6 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletionStage;
-import java.util.concurrent.Future;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 
@@ -23,6 +21,11 @@ final class Invocations {
 
   interface Caller {
     void done(Outcome outcome, AgentError error);
+
+    /** The head of a stream, then each of its pieces; `onRoom` is run when the client has taken it, or is gone. */
+    void begin(Outcome outcome);
+
+    void piece(byte[] bytes, Runnable onRoom);
   }
 
   interface Discard {
@@ -184,7 +187,8 @@ final class Invocations {
     capture.runs(active.call.id);
     active.enter();
     try {
-      result = Result.of(awaited(handler.call(active.call.event, context)));
+      result = Result.ofAwaited(handler.call(active.call.event, context));
+      if (result.pieces() != null) stream(active, result);
     } catch (Throwable error) {
       thrown = UserErrors.unwrap(error);
     }
@@ -195,10 +199,16 @@ final class Invocations {
     loop.post(() -> end(active, finalResult, finalThrown));
   }
 
-  private static Object awaited(Object returned) throws Exception {
-    if (returned instanceof Future<?> future) return future.get();
-    if (returned instanceof CompletionStage<?> stage) return stage.toCompletableFuture().get();
-    return returned;
+  /** On the user's thread. */
+  private void stream(ActiveRequest active, Result result) throws Exception {
+    try (PieceStream pieces = result.pieces()) {
+      pieces.send(loop, () -> active == running, () -> active.caller.begin(outcomeOf(active, result)), active.caller::piece);
+    }
+  }
+
+  private static Outcome outcomeOf(ActiveRequest active, Result result) {
+    double queueMs = (active.startedAt - active.arrivedAt) / 1e6;
+    return new Outcome(result, queueMs, (System.nanoTime() - active.startedAt) / 1e6);
   }
 
   private void end(ActiveRequest active, Result result, Throwable thrown) {
@@ -206,9 +216,7 @@ final class Invocations {
     if (active.stop != null) {
       settle(active, RequestLog.State.cancelled, null, active.stop);
     } else if (thrown == null) {
-      long now = System.nanoTime();
-      double queueMs = (active.startedAt - active.arrivedAt) / 1e6;
-      settle(active, RequestLog.State.succeeded, new Outcome(result, queueMs, (now - active.startedAt) / 1e6), null);
+      settle(active, RequestLog.State.succeeded, outcomeOf(active, result), null);
     } else {
       AgentError error = new AgentError(AgentError.Code.UserError, UserErrors.message(thrown))
           .with("phase", "invoke").with("stack", UserErrors.stack(thrown));

@@ -7,20 +7,30 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.CompletionStage;
+import java.util.concurrent.Future;
 
-/** What a handler returned, as an answer. */
-record Result(int status, Map<String, Object> headers, byte[] body) {
+/** What a handler returned, as an answer: with a body, or with pieces that are still to come. */
+record Result(int status, Map<String, Object> headers, byte[] body, PieceStream pieces) {
   private static final byte[] NOTHING = {};
   /** The agent's own: what a function says about them would break the connection. */
   private static final Set<String> NOT_OF_THE_FUNCTION = Set.of("transfer-encoding", "connection", "content-length");
 
+  /** Waits for what a handler returned if it is still to come. */
+  static Result ofAwaited(Object returned) throws Exception {
+    if (returned instanceof Future<?> future) return of(future.get());
+    if (returned instanceof CompletionStage<?> stage) return of(stage.toCompletableFuture().get());
+    return of(returned);
+  }
+
   /** Throws IllegalArgumentException with a sentence when it cannot be an answer. */
   static Result of(Object returned) {
-    if (returned == null) return new Result(204, Map.of(), NOTHING);
+    if (returned == null) return new Result(204, Map.of(), NOTHING, null);
     if (returned instanceof Map<?, ?> map && isWhole(map.get("statusCode"))) return ofHttp(map);
     Map<String, Object> headers = new LinkedHashMap<>();
-    byte[] body = encode(returned, headers);
-    return new Result(200, headers, body);
+    PieceStream pieces = piecesOf(returned, headers);
+    byte[] body = pieces == null ? encode(returned, headers) : NOTHING;
+    return new Result(200, headers, body, pieces);
   }
 
   private static boolean isWhole(Object value) {
@@ -33,7 +43,8 @@ record Result(int status, Map<String, Object> headers, byte[] body) {
       throw new IllegalArgumentException("returned the status " + status + ", which is not 200 to 599");
     }
     Map<String, Object> headers = new LinkedHashMap<>();
-    byte[] body = map.get("body") == null ? NOTHING : encode(map.get("body"), headers);
+    PieceStream pieces = piecesOf(map.get("body"), headers);
+    byte[] body = map.get("body") == null || pieces != null ? NOTHING : encode(map.get("body"), headers);
     if (map.get("headers") instanceof Map<?, ?> own) {
       for (Map.Entry<?, ?> header : own.entrySet()) {
         String name = String.valueOf(header.getKey()).toLowerCase(Locale.ROOT);
@@ -41,7 +52,7 @@ record Result(int status, Map<String, Object> headers, byte[] body) {
         if (!NOT_OF_THE_FUNCTION.contains(name)) headers.put(name, valuesOf(name, header.getValue()));
       }
     }
-    return new Result((int) status, headers, body);
+    return new Result((int) status, headers, body, pieces);
   }
 
   private static List<String> valuesOf(String name, Object value) {
@@ -56,6 +67,12 @@ record Result(int status, Map<String, Object> headers, byte[] body) {
 
   private static IllegalArgumentException unsendable(String why) {
     return new IllegalArgumentException("the handler's headers cannot be sent: " + why);
+  }
+
+  private static PieceStream piecesOf(Object value, Map<String, Object> headers) {
+    PieceStream pieces = PieceStream.of(value);
+    if (pieces != null) headers.put("content-type", "application/octet-stream");
+    return pieces;
   }
 
   private static byte[] encode(Object value, Map<String, Object> headers) {
