@@ -1,6 +1,7 @@
 package dev.warmpool.runtime;
 
 import java.io.IOException;
+import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
@@ -12,7 +13,6 @@ import java.util.Map;
 /** One client: a request is read to its end, handed over, answered, and only then the next one is looked at. */
 final class HttpConnection {
   private static final byte[] CONTINUE = "HTTP/1.1 100 Continue\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1);
-  private static final byte[] LAST_CHUNK = "0\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1);
   /** A request that has begun must be complete within this time. */
   private static final long REQUEST_MS = 60_000;
 
@@ -28,10 +28,7 @@ final class HttpConnection {
   private ByteBuffer output;
   private boolean isAnswering;
   private boolean closesAfterAnswer;
-  /** The answer comes piece by piece. */
-  private boolean isStreaming;
-  private boolean isBodiless;
-  private Runnable onRoom;
+  private StreamedAnswer streamed;
   private AgentLoop.Timer limit;
 
   HttpConnection(AgentLoop loop, SocketChannel channel, SelectionKey key, HttpServer server) {
@@ -56,6 +53,7 @@ final class HttpConnection {
     buffer.get(input, inputLength, count);
     inputLength += count;
     if (!isAnswering) advance();
+    else listen(key.interestOps());
   }
 
   void onWritable(ByteBuffer buffer) throws IOException {
@@ -147,48 +145,54 @@ final class HttpConnection {
   }
 
   boolean isStreaming() {
-    return isStreaming;
+    return streamed != null;
   }
 
   boolean isClosed() {
     return !channel.isOpen();
   }
 
-  void beginStream(int status, Map<String, ?> headers) {
+  /** An answer in pieces. False when the client gets none of them. `onGone` is run when it goes before the end. */
+  boolean beginStream(int status, Map<String, ?> headers, Runnable onGone) {
+    streamed = new StreamedAnswer(request, status, onGone);
+    if (streamed.endsWithConnection()) closesAfterAnswer = true;
     Map<String, Object> all = new LinkedHashMap<>(headers);
     if (closesAfterAnswer) all.put("connection", "close");
-    isBodiless = status == 204 || status == 304 || (request != null && request.method.equals("HEAD"));
-    if (status != 204 && status != 304) all.put("transfer-encoding", "chunked");
-    isStreaming = true;
-    push(HttpHead.write(status, all, -1));
+    streamed.addTo(all);
+    output = ByteBuffer.wrap(HttpHead.write(status, all, -1));
+    return streamed.hasBody;
   }
 
-  /** `told` is run once the bytes are with the client's machine, or when the client has gone. */
-  void piece(byte[] bytes, Runnable told) {
-    onRoom = told;
-    if (bytes.length == 0 || isBodiless) push(new byte[0]);
-    else push(chunkOf(bytes));
+  /** One after the other: `onTaken` is run when the system has taken all of it, and never if the client is gone. */
+  void sendPiece(byte[] bytes, Runnable onTaken) {
+    if (streamed == null) return;
+    streamed.onTaken = onTaken;
+    push(streamed.part(bytes));
   }
 
-  void endStream() {
-    isStreaming = false;
-    push(isBodiless ? new byte[0] : LAST_CHUNK);
+  /** Half a stream must not pass for the whole. */
+  void endStream(boolean isWhole) {
+    StreamedAnswer ended = streamed;
+    streamed = null;
+    if (isWhole) push(ended.end());
+    else cut(ended.endsWithConnection());
   }
 
-  private static byte[] chunkOf(byte[] bytes) {
-    byte[] size = (Integer.toHexString(bytes.length) + "\r\n").getBytes(StandardCharsets.ISO_8859_1);
-    return ByteBuffer.allocate(size.length + bytes.length + 2).put(size).put(bytes).put((byte) '\r').put((byte) '\n').array();
+  private void cut(boolean endsWithConnection) {
+    try {
+      // the client is told of a failure where a plain end would be the end of the body
+      if (endsWithConnection) channel.setOption(StandardSocketOptions.SO_LINGER, 0);
+    } catch (IOException gone) {
+      // it needs not be told any more
+    }
+    close();
   }
 
   private void push(byte[] bytes) {
-    if (!channel.isOpen()) {
-      tellRoom();
-      return;
-    }
     int left = output == null ? 0 : output.remaining();
-    ByteBuffer more = ByteBuffer.allocate(left + bytes.length);
-    if (left > 0) more.put(output);
-    output = more.put(bytes).flip();
+    ByteBuffer all = ByteBuffer.allocate(left + bytes.length);
+    if (left > 0) all.put(output);
+    output = all.put(bytes).flip();
     try {
       write(loop.buffer);
     } catch (IOException gone) {
@@ -196,10 +200,10 @@ final class HttpConnection {
     }
   }
 
-  private void tellRoom() {
-    Runnable told = onRoom;
-    onRoom = null;
-    if (told != null) told.run();
+  /** During a stream it is read on, to a limit, since that is how a client that goes away is noticed. */
+  private void listen(int operations) {
+    boolean reads = streamed != null && inputLength < HttpHead.MAX_BYTES;
+    key.interestOps(reads ? operations | SelectionKey.OP_READ : operations & ~SelectionKey.OP_READ);
   }
 
   /** Through a small buffer outside the heap, so that the JVM keeps no copy as large as the largest answer. */
@@ -211,16 +215,16 @@ final class HttpConnection {
       int count = channel.write(buffer);
       output.position(output.position() + count);
       if (buffer.hasRemaining()) {
-        key.interestOps(SelectionKey.OP_WRITE);
+        listen(SelectionKey.OP_WRITE);
         return;
       }
     }
-    if (isStreaming) {
-      key.interestOps(0);
-      tellRoom();
+    if (streamed == null) {
+      endAnswer();
       return;
     }
-    endAnswer();
+    listen(0);
+    streamed.taken();
   }
 
   private void endAnswer() throws IOException {
@@ -265,8 +269,9 @@ final class HttpConnection {
       // nothing is left to be done for this client
     }
     loop.forget(this);
-    isStreaming = false;
-    tellRoom();
+    StreamedAnswer unfinished = streamed;
+    streamed = null;
+    if (unfinished != null) unfinished.onGone.run();
     if (isAnswering) {
       isAnswering = false;
       loop.answerSent();

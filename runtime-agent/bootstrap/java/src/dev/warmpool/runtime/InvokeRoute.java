@@ -49,50 +49,10 @@ final class InvokeRoute implements HttpServer {
       http.put("headers", request.headers);
       headers.put("x-start-type", isFirst ? "standby" : "warm");
       isFirst = false;
-      invocations.submit(new Invocations.Call(id, event, deadlineUnixMs, http), new Answering(connection, headers));
+      invocations.submit(new Invocations.Call(id, event, deadlineUnixMs, http), new InvokeAnswer(connection, headers));
     } catch (AgentError error) {
       connection.answerError(error, headers);
     }
-  }
-
-  private record Answering(HttpConnection connection, Map<String, Object> headers) implements Invocations.Caller {
-    @Override
-    public void done(Invocations.Outcome outcome, AgentError error) {
-      // half a stream must not pass for the whole
-      if (connection.isStreaming() && error != null) connection.close();
-      else if (connection.isStreaming()) connection.endStream();
-      else if (error != null) connection.answerError(error, headers);
-      else if (!connection.isClosed()) answer(connection, outcome, headers);
-    }
-
-    @Override
-    public void begin(Invocations.Outcome outcome) {
-      connection.beginStream(outcome.result().status(), headersOf(outcome, headers));
-    }
-
-    @Override
-    public void piece(byte[] bytes, Runnable onRoom) {
-      connection.piece(bytes, onRoom);
-    }
-  }
-
-  private static void answer(HttpConnection connection, Invocations.Outcome outcome, Map<String, Object> headers) {
-    connection.answer(outcome.result().status(), headersOf(outcome, headers), outcome.result().body());
-  }
-
-  private static Map<String, Object> headersOf(Invocations.Outcome outcome, Map<String, Object> headers) {
-    Map<String, Object> all = new LinkedHashMap<>(outcome.result().headers());
-    all.putAll(headers);
-    all.put("server-timing",
-        "queue;dur=" + hundredths(outcome.queueMs()) + ", handler;dur=" + hundredths(outcome.handlerMs()));
-    return all;
-  }
-
-  /** String.format would load a good part of the JDK for this alone. */
-  private static String hundredths(double ms) {
-    long whole = Math.round(ms * 100);
-    long rest = whole % 100;
-    return whole / 100 + (rest < 10 ? ".0" : ".") + rest;
   }
 
   private String requestIdOf(HttpRequest request) throws AgentError {

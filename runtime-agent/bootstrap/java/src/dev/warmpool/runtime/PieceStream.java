@@ -5,64 +5,78 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Iterator;
-import java.util.concurrent.Semaphore;
-import java.util.function.BooleanSupplier;
-import java.util.stream.BaseStream;
+import java.util.stream.Stream;
 
-/** What a handler answers piece by piece: an Iterator or a Stream of strings or bytes, or an InputStream. */
+/**
+ * What a handler answers piece by piece: an Iterator or a Stream of strings or byte arrays, or an InputStream. Collections and other
+ * Iterables are values. All of it is called on the user's thread, since it is the function's code that makes the pieces.
+ */
 final class PieceStream implements AutoCloseable {
+  /** A larger piece goes out in parts, so that beside it little is held for a client that is slow. */
+  static final int PART_BYTES = 64 * 1024;
   private static final int READ_BYTES = 16 * 1024;
   private final Object source;
-  private final Iterator<?> pieces;
 
   private PieceStream(Object source) {
     this.source = source;
-    pieces = source instanceof Iterator<?> iterator ? iterator
-        : source instanceof BaseStream<?, ?> stream ? stream.iterator()
-        : null;
   }
 
   /** Null when it is a value. */
-  static PieceStream of(Object value) {
-    boolean isStream = value instanceof Iterator<?> || value instanceof BaseStream<?, ?> || value instanceof InputStream;
-    return isStream ? new PieceStream(value) : null;
+  static PieceStream of(Object returned) {
+    boolean isStream = returned instanceof Iterator<?> || returned instanceof Stream<?> || returned instanceof InputStream;
+    return isStream ? new PieceStream(returned) : null;
   }
 
-  interface Client {
-    /** `onRoom` is run when the client has taken the piece, or is gone. */
-    void piece(byte[] bytes, Runnable onRoom);
+  interface Receiver {
+    /** Returns once the part has left. False when no more is wanted. */
+    boolean take(byte[] part);
   }
 
-  /**
-   * On the user's thread, which waits for the client before it makes another piece. `begin` and `client` are called on the agent's,
-   * and only while the request `isRunning`.
-   */
-  void send(AgentLoop loop, BooleanSupplier isRunning, Runnable begin, Client client) throws Exception {
-    // one that fails before its first piece is an error like any other
-    byte[] piece = next();
-    loop.post(() -> {
-      if (isRunning.getAsBoolean()) begin.run();
-    });
-    for (; piece != null; piece = next()) {
-      byte[] bytes = piece;
-      Semaphore hasRoom = new Semaphore(0);
-      loop.post(() -> {
-        if (isRunning.getAsBoolean()) client.piece(bytes, hasRoom::release);
-        else hasRoom.release();
+  /** Up to the last piece, or until no more is wanted. */
+  void sendTo(Receiver receiver) throws IOException {
+    if (source instanceof InputStream input) sendAll(input, receiver);
+    else if (source instanceof Stream<?> stream) sendAll(stream, receiver);
+    else sendAll((Iterator<?>) source, receiver);
+  }
+
+  private static void sendAll(InputStream input, Receiver receiver) throws IOException {
+    byte[] buffer = new byte[READ_BYTES];
+    for (int count = input.read(buffer); count >= 0; count = input.read(buffer)) {
+      if (!receiver.take(Arrays.copyOf(buffer, count))) return;
+    }
+  }
+
+  private static void sendAll(Iterator<?> pieces, Receiver receiver) {
+    while (pieces.hasNext()) if (!sendPiece(pieces.next(), receiver)) return;
+  }
+
+  /** Pushed, since the iterator of a stream first collects all that a `flatMap` makes of one element. */
+  private static void sendAll(Stream<?> stream, Receiver receiver) {
+    try {
+      stream.sequential().forEachOrdered(piece -> {
+        if (!sendPiece(piece, receiver)) throw new NoMoreWanted();
       });
-      hasRoom.acquire();
+    } catch (NoMoreWanted enough) {
+      // the only way out of a stream that is under way
     }
   }
 
-  /** Null after the last one. This is where the function's code runs. */
-  private byte[] next() throws IOException {
-    if (source instanceof InputStream input) {
-      byte[] bytes = new byte[READ_BYTES];
-      int count = input.read(bytes);
-      return count < 0 ? null : Arrays.copyOf(bytes, count);
+  private static final class NoMoreWanted extends RuntimeException {
+    private NoMoreWanted() {
+      super(null, null, false, false);
     }
-    if (!pieces.hasNext()) return null;
-    Object piece = pieces.next();
+  }
+
+  private static boolean sendPiece(Object piece, Receiver receiver) {
+    byte[] bytes = bytesOf(piece);
+    if (bytes.length <= PART_BYTES) return receiver.take(bytes);
+    for (int from = 0; from < bytes.length; from += PART_BYTES) {
+      if (!receiver.take(Arrays.copyOfRange(bytes, from, Math.min(from + PART_BYTES, bytes.length)))) return false;
+    }
+    return true;
+  }
+
+  private static byte[] bytesOf(Object piece) {
     if (piece instanceof byte[] bytes) return bytes;
     if (piece instanceof CharSequence text) return text.toString().getBytes(StandardCharsets.UTF_8);
     String kind = piece == null ? "null" : "a " + piece.getClass().getTypeName();
