@@ -57,7 +57,7 @@ public class Streams {
 
 /**
  * Gives `pieces`, or `count` times 64 KiB. Before the piece `at` it waits for the file `gate` to appear, or fails. `isDeaf`: an
- * interrupt does not stop it. `closesSlowly`: closing takes a moment.
+ * interrupt does not stop it. `closesSlowly`: closing takes a moment. `tells` of each piece.
  */
 final class Source implements Iterator<Object>, AutoCloseable {
   private final Map<String, Object> event;
@@ -85,6 +85,7 @@ final class Source implements Iterator<Object>, AutoCloseable {
       else throw new IllegalStateException("the source dried up");
     }
     Streams.made++;
+    if (event.get("tells") != null) System.out.println("made");
     Object piece = pieces == null ? new byte[64 * 1024] : pieces.get(index);
     index++;
     return piece;
