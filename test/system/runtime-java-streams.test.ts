@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { StartedRuntime } from '../contract/runtime-agent/started-runtime.ts';
@@ -74,7 +75,7 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
   };
   const gateOf = (process: StartedRuntime): string => path.join(process.folder, 'gate');
   const open = (process: StartedRuntime): void => writeFileSync(gateOf(process), '');
-  const requestOf = async (process: StartedRuntime, id: string): Promise<{ state: string; exitReason?: string } | undefined> =>
+  const requestOf = async (process: StartedRuntime, id: string): Promise<StatusReply['requests'][number] | undefined> =>
     (await process.status()).requests.find((request) => request.id === id);
   const untilState = (process: StartedRuntime, id: string, state: string): Promise<void> =>
     process.until(`${id} to be ${state}`, async () => (await requestOf(process, id))?.state === state);
@@ -85,25 +86,31 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
   const counts = async (process: StartedRuntime): Promise<{ made: number; closed: number }> =>
     (await process.invoke({ form: 'counts' })).json as { made: number; closed: number };
 
-  it.each(['iterator', 'stream', 'flatMap', 'input'])('may give an %s: a piece is sent before the next is made', async (form) => {
-    const process = await loaded();
-    const client = clientOf(process);
-    client.request({ form, pieces: PIECES, at: 2, gate: gateOf(process) }, 'r1');
-    await process.until('two pieces', () => client.received.includes('two'));
-    expect(await requestOf(process, 'r1')).toMatchObject({ state: 'running' });
-    expect(client.received).toMatch(/^HTTP\/1.1 200 OK\r\n/);
-    expect(client.received).toMatch(/content-type: application\/octet-stream\r\n/);
-    open(process);
-    await process.until('the end', () => client.body.endsWith('0\r\n\r\n'));
-    expect(client.body).toBe('4\r\none \r\n7\r\ntwo ž \r\n5\r\nthree\r\n0\r\n\r\n');
-    await untilState(process, 'r1', 'succeeded');
-    expect(await linesOf(process, 'r1')).toEqual(['closed']);
-  });
+  it.each(['iterator', 'stream', 'flatMap', 'input'])(
+    'may give an %s: a piece is sent before the next is made',
+    async (form) => {
+      const process = await loaded();
+      const client = clientOf(process);
+      client.request({ form, pieces: PIECES, at: 2, gate: gateOf(process) }, 'r1');
+      await process.until('two pieces', () => client.received.includes('two'));
+      expect(await requestOf(process, 'r1')).toMatchObject({ state: 'running' });
+      expect(client.received).toMatch(/^HTTP\/1.1 200 OK\r\n/);
+      expect(client.received).toMatch(/content-type: application\/octet-stream\r\n/);
+      open(process);
+      await process.until('the end', () => client.body.endsWith('0\r\n\r\n'));
+      expect(client.body).toBe('4\r\none \r\n7\r\ntwo ž \r\n5\r\nthree\r\n0\r\n\r\n');
+      await untilState(process, 'r1', 'succeeded');
+      expect(await linesOf(process, 'r1')).toEqual(['closed']);
+    },
+  );
 
   it('may give them later, with status and headers, or on the socket', async () => {
     const process = await loaded();
     const later = await process.serve({ path: '/', body: { form: 'later', pieces: PIECES } });
-    expect(later).toMatchObject({ statusCode: 200, headers: { 'x-start-type': 'standby', 'transfer-encoding': 'chunked' } });
+    expect(later).toMatchObject({
+      statusCode: 200,
+      headers: { 'x-start-type': 'standby', 'transfer-encoding': 'chunked' },
+    });
     expect(later.bytes.toString()).toBe(PIECES.join(''));
     const body = await process.invoke({ form: 'body', pieces: ['data: 1\n\n', 'data: 2\n\n'] });
     expect(body).toMatchObject({ statusCode: 201, headers: { 'content-type': 'text/event-stream' } });
@@ -125,7 +132,10 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
 
   it('may have no piece', async () => {
     const process = await loaded();
-    expect(await process.invoke({ form: 'iterator', pieces: [] })).toMatchObject({ statusCode: 200, bytes: Buffer.from('') });
+    expect(await process.invoke({ form: 'iterator', pieces: [] })).toMatchObject({
+      statusCode: 200,
+      bytes: Buffer.from(''),
+    });
     expect(await counts(process)).toMatchObject({ closed: 1 });
   });
 
@@ -141,7 +151,9 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
     const client = clientOf(process);
     client.request({ form: 'large' }, 'large');
     await process.until('the end', () => client.received.endsWith('\r\n0\r\n\r\n'));
-    const sizes = [...client.received.matchAll(/\r\n([0-9a-f]+)\r\n(?=[x\0])/g)].map(([, hex = '']) => parseInt(hex, 16));
+    const sizes = [...client.received.matchAll(/\r\n([0-9a-f]+)\r\n(?=[x\0])/g)].map(([, hex = '']) =>
+      parseInt(hex, 16),
+    );
     expect(sizes.reduce((sum, size) => sum + size, 0)).toBe(1_200_000);
     expect(Math.max(...sizes)).toBe(64 * 1024);
   });
@@ -163,7 +175,11 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
 
   it.each([
     ['fail', { form: 'stream', pieces: PIECES, at: 2 }, 'the source dried up'],
-    ['give what is neither text nor bytes', { form: 'number' }, 'a java.lang.Integer, which is neither a string nor bytes'],
+    [
+      'give what is neither text nor bytes',
+      { form: 'number' },
+      'a java.lang.Integer, which is neither a string nor bytes',
+    ],
   ])('are cut off when they %s, and the request says why', async (_, event, words) => {
     const process = await loaded();
     const client = clientOf(process);
@@ -193,6 +209,16 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
       client.request({ form: 'iterator', pieces: PIECES, at: 2 }, 'old', 'POST / HTTP/1.0');
       await process.until('the end of the connection', () => client.end !== undefined);
       expect(client.end).toBe('ECONNRESET');
+    });
+
+    it('are cut off on the socket too, which knows no reset', async () => {
+      const process = await loaded();
+      const client = new RawClient({ path: process.socketPath });
+      clients.push(client);
+      client.request({ form: 'iterator', pieces: PIECES, at: 2 }, 'old', 'POST /v1/invoke HTTP/1.0');
+      await process.until('the end of the connection', () => client.end !== undefined);
+      expect(await requestOf(process, 'old')).toMatchObject({ state: 'failed' });
+      expect((await process.status()).state).toBe('ready');
     });
   });
 
@@ -285,7 +311,10 @@ describe.skipIf(missing !== undefined)('handlers in Java that answer piece by pi
   it('end with a kill after the piece in hand, when they do not heed the interrupt', async () => {
     const process = await loaded();
     const client = clientOf(process);
-    client.request({ form: 'iterator', pieces: PIECES, at: 1, gate: gateOf(process), isDeaf: true, closesSlowly: true }, 'deaf');
+    client.request(
+      { form: 'iterator', pieces: PIECES, at: 1, gate: gateOf(process), isDeaf: true, closesSlowly: true },
+      'deaf',
+    );
     await process.until('a piece', () => client.received.includes('one'));
     await process.send({ path: '/v1/kill', body: { requestId: 'deaf', graceMs: 10_000 } });
     open(process);
