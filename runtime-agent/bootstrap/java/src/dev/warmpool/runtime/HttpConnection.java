@@ -155,15 +155,15 @@ final class HttpConnection {
   /** An answer in pieces. False when the client gets none of them. `onGone` is run when it goes before the end. */
   boolean beginStream(int status, Map<String, ?> headers, Runnable onGone) {
     streamed = new StreamedAnswer(request, status, onGone);
-    if (streamed.endsWithConnection()) closesAfterAnswer = true;
+    closesAfterAnswer |= streamed.endsWithConnection();
     Map<String, Object> all = new LinkedHashMap<>(headers);
     if (closesAfterAnswer) all.put("connection", "close");
-    streamed.addTo(all);
+    if (streamed.isChunked) all.put("transfer-encoding", "chunked");
     output = ByteBuffer.wrap(HttpHead.write(status, all, -1));
     return streamed.hasBody;
   }
 
-  /** One after the other: `onTaken` is run when the system has taken all of it, and never if the client is gone. */
+  /** One after the other: `onTaken` is run when the system has taken all of it; never, if the client is gone. */
   void sendPiece(byte[] bytes, Runnable onTaken) {
     if (streamed == null) return;
     streamed.onTaken = onTaken;

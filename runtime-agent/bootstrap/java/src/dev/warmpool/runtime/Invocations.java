@@ -28,7 +28,7 @@ final class Invocations {
     /** The head of a stream. False when its pieces are of no interest. `onGone` is run when the client goes before the end. */
     boolean begin(Outcome outcome, Runnable onGone);
 
-    /** `onTaken` is run when the client's machine has it; never, if the client is gone. */
+    /** `onTaken` is run when it has left; never, if the client is gone. */
     void piece(byte[] bytes, Runnable onTaken);
   }
 

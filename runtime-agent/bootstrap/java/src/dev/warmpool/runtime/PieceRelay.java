@@ -2,7 +2,7 @@ package dev.warmpool.runtime;
 
 import java.util.concurrent.Semaphore;
 
-/** Takes the pieces of one answer from the user's thread to the agent's, one at a time: the next is made when the client has the last. */
+/** Takes the pieces of one answer from the user's thread to the agent's, one at a time: the next is made when the last has left. */
 final class PieceRelay implements PieceStream.Receiver {
   private final AgentLoop loop;
   private final ActiveRequest active;

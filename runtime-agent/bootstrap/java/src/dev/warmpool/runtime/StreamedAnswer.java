@@ -2,7 +2,6 @@ package dev.warmpool.runtime;
 
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
-import java.util.Map;
 
 /** An answer that comes piece by piece: in chunks, to HTTP/1.0 up to the end of the connection, or its head alone. */
 final class StreamedAnswer {
@@ -10,10 +9,10 @@ final class StreamedAnswer {
   private static final byte[] LAST_CHUNK = "0\r\n\r\n".getBytes(StandardCharsets.ISO_8859_1);
   /** False for HEAD, 204 and 304. */
   final boolean hasBody;
+  final boolean isChunked;
   /** The client went before the end. */
   final Runnable onGone;
   Runnable onTaken = () -> {};
-  private final boolean isChunked;
 
   StreamedAnswer(HttpRequest request, int status, Runnable onGone) {
     boolean mayHaveBody = status != 204 && status != 304;
@@ -25,10 +24,6 @@ final class StreamedAnswer {
   /** Nothing but the end of the connection says where this body ends. */
   boolean endsWithConnection() {
     return hasBody && !isChunked;
-  }
-
-  void addTo(Map<String, Object> headers) {
-    if (isChunked) headers.put("transfer-encoding", "chunked");
   }
 
   /** As it goes out. */
