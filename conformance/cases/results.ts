@@ -199,4 +199,27 @@ export const RESULT_CASES: ConformanceCase[] = [
       });
     },
   },
+  {
+    rule: 'INVOKE-32',
+    title: 'cuts the connection of a stream that is killed, notes it as cancelled, and goes on',
+    begins: 'fresh',
+    offer: 'streaming',
+    run: async ({ startLoaded }) => {
+      const runtime = await startLoaded();
+      const event = { act: 'stream', pieces: ['one ', 'two '], ms: 30_000 };
+      const begun = Promise.withResolvers<void>();
+      const answer = runtime
+        .serve({ path: '/', body: event, headers: { 'x-request-id': 'victim' }, onPiece: () => begun.resolve() })
+        .catch(() => 'cut');
+      await Promise.race([begun.promise, answer]);
+      const kill = { requestId: 'victim', reason: 'enough', graceMs: 10_000 };
+      expectLike('the answer to the kill', (await runtime.send({ path: '/v1/kill', body: kill })).status, 202);
+      expectLike('the answer', await answer, 'cut');
+      await runtime.untilInFlight(0);
+      expectLike('the request', (await runtime.get('/v1/status?requestId=victim')).body, {
+        requests: [{ state: 'cancelled' }],
+      });
+      expectLike('the next request', await runtime.invoke({ act: 'respond', reply: 1 }), { status: 200 });
+    },
+  },
 ];

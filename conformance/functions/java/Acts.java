@@ -1,6 +1,7 @@
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -79,11 +80,37 @@ public final class Acts {
         byte[] bytes = new byte[intOf(input, "sizeBytes")];
         Arrays.fill(bytes, (byte) 7);
         return bytes;
+      case "stream":
+        return stream((List<?>) input.get("pieces"), intOf(input, "ms"), input.get("failsAfter"));
       case "traces":
         return traces();
       default:
         throw new IllegalArgumentException("unknown act");
     }
+  }
+
+  private static Iterator<Object> stream(List<?> pieces, int ms, Object failsAfter) {
+    return new Iterator<>() {
+      private int at;
+
+      @Override
+      public boolean hasNext() {
+        return at < pieces.size();
+      }
+
+      @Override
+      public Object next() {
+        if (failsAfter instanceof Number number && number.intValue() == at) {
+          throw new IllegalStateException("the source dried up");
+        }
+        try {
+          if (at > 0) Thread.sleep(ms);
+        } catch (InterruptedException stopped) {
+          throw new IllegalStateException(stopped);
+        }
+        return pieces.get(at++);
+      }
+    };
   }
 
   private static int intOf(Map<String, Object> input, String name) {

@@ -366,9 +366,10 @@ export class ModelRequests {
   ): Promise<void> {
     const { breaks } = this.#world;
     const held: string[] = [];
+    const flush = setTimeout(() => response.write(held.splice(0).join('')), 2_000);
     response.writeHead(200, headers);
     try {
-      for await (const piece of pieces) {
+      for await (const piece of untilAborted(pieces, call.abort.signal)) {
         if (breaks('INVOKE-30')) held.push(piece);
         else response.write(piece);
       }
@@ -377,9 +378,23 @@ export class ModelRequests {
     } catch (error) {
       this.#failed(call, error);
       await sleep(20);
-      if (breaks('INVOKE-31')) response.end();
+      if (breaks(call.isKilled ? 'INVOKE-32' : 'INVOKE-31')) response.end();
       else response.destroy();
+    } finally {
+      clearTimeout(flush);
     }
+  }
+}
+
+async function* untilAborted(pieces: AsyncIterable<string>, signal: AbortSignal): AsyncGenerator<string> {
+  const iterator = pieces[Symbol.asyncIterator]();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  aborted.catch(() => {});
+  signal.addEventListener('abort', () => reject(signal.reason));
+  for (;;) {
+    const step = await Promise.race([iterator.next(), aborted]);
+    if (step.done === true) return;
+    yield step.value;
   }
 }
 

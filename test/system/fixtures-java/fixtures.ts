@@ -11,7 +11,12 @@ const KIT = fileURLToPath(new URL('../../../conformance/functions/java', import.
 export function compileFixtures(): Map<string, Buffer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-fixtures-'));
   try {
-    const sources = [path.join(OWN, 'Ways.java'), path.join(KIT, 'Acts.java'), path.join(KIT, 'Broken.java')];
+    const sources = [
+      path.join(OWN, 'Ways.java'),
+      path.join(OWN, 'Streams.java'),
+      path.join(KIT, 'Acts.java'),
+      path.join(KIT, 'Broken.java'),
+    ];
     execFileSync('javac', ['-J-XX:TieredStopAtLevel=1', '-nowarn', '-encoding', 'UTF-8', '-d', folder, ...sources]);
     return new Map(readdirSync(folder).map((name) => [name, readFileSync(path.join(folder, name))]));
   } finally {

@@ -18,6 +18,7 @@ public final class Rehearsal implements Function<Map<String, Object>, Object> {
 
   public static Object run(Map<String, Object> event, Map<String, Object> context) {
     if (event.containsKey("fails")) throw new IllegalArgumentException("as it should");
+    if (event.containsKey("streams")) return List.of("one", "two").iterator();
     List<Object> parts = new ArrayList<>(List.of("a", 1, 2.5, true));
     for (String name : ENV.keySet()) parts.add(name);
     System.out.println("rehearsed " + parts.size());

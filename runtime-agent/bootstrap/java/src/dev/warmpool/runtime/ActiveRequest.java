@@ -10,6 +10,8 @@ final class ActiveRequest {
   AgentLoop.Timer timer;
   /** Why it is to stop, once somebody wants it to. */
   volatile AgentError stop;
+  /** The end of the process waits for its call to come back. */
+  boolean isAwaited;
   private Thread inHandler;
 
   ActiveRequest(Invocations.Call call, RequestLog.Entry entry, Invocations.Caller caller) {
@@ -29,7 +31,17 @@ final class ActiveRequest {
     Thread.interrupted();
   }
 
-  synchronized void interrupt() {
+  /** Tells the handler to. The first reason stands. */
+  synchronized void stop(AgentError why) {
+    if (stop == null) stop = why;
     if (inHandler != null) inHandler.interrupt();
+  }
+
+  boolean isOver() {
+    return entry.endedAtUnixMs > 0;
+  }
+
+  Invocations.Outcome outcome(Result result) {
+    return new Invocations.Outcome(result, (startedAt - arrivedAt) / 1e6, (System.nanoTime() - startedAt) / 1e6);
   }
 }

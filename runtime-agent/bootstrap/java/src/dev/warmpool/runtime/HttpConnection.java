@@ -1,6 +1,7 @@
 package dev.warmpool.runtime;
 
 import java.io.IOException;
+import java.net.StandardSocketOptions;
 import java.nio.ByteBuffer;
 import java.nio.channels.SelectionKey;
 import java.nio.channels.SocketChannel;
@@ -27,6 +28,7 @@ final class HttpConnection {
   private ByteBuffer output;
   private boolean isAnswering;
   private boolean closesAfterAnswer;
+  private StreamedAnswer streamed;
   private AgentLoop.Timer limit;
 
   HttpConnection(AgentLoop loop, SocketChannel channel, SelectionKey key, HttpServer server) {
@@ -51,6 +53,7 @@ final class HttpConnection {
     buffer.get(input, inputLength, count);
     inputLength += count;
     if (!isAnswering) advance();
+    else listen(key.interestOps());
   }
 
   void onWritable(ByteBuffer buffer) throws IOException {
@@ -141,6 +144,68 @@ final class HttpConnection {
     }
   }
 
+  boolean isStreaming() {
+    return streamed != null;
+  }
+
+  boolean isClosed() {
+    return !channel.isOpen();
+  }
+
+  /** An answer in pieces. False when the client gets none of them. `onGone` is run when it goes before the end. */
+  boolean beginStream(int status, Map<String, ?> headers, Runnable onGone) {
+    streamed = new StreamedAnswer(request, status, onGone);
+    closesAfterAnswer |= streamed.endsWithConnection();
+    Map<String, Object> all = new LinkedHashMap<>(headers);
+    if (closesAfterAnswer) all.put("connection", "close");
+    if (streamed.isChunked) all.put("transfer-encoding", "chunked");
+    output = ByteBuffer.wrap(HttpHead.write(status, all, -1));
+    return streamed.hasBody;
+  }
+
+  /** One after the other: `onTaken` is run when the system has taken all of it; never, if the client is gone. */
+  void sendPiece(byte[] bytes, Runnable onTaken) {
+    if (streamed == null) return;
+    streamed.onTaken = onTaken;
+    push(streamed.part(bytes));
+  }
+
+  /** Half a stream must not pass for the whole. */
+  void endStream(boolean isWhole) {
+    StreamedAnswer ended = streamed;
+    streamed = null;
+    if (isWhole) push(ended.end());
+    else cut(ended.endsWithConnection());
+  }
+
+  private void cut(boolean endsWithConnection) {
+    try {
+      // the client is told of a failure where a plain end would be the end of the body
+      if (endsWithConnection) channel.setOption(StandardSocketOptions.SO_LINGER, 0);
+    } catch (IOException gone) {
+      // it needs not be told any more
+    }
+    close();
+  }
+
+  private void push(byte[] bytes) {
+    int left = output == null ? 0 : output.remaining();
+    ByteBuffer all = ByteBuffer.allocate(left + bytes.length);
+    if (left > 0) all.put(output);
+    output = all.put(bytes).flip();
+    try {
+      write(loop.buffer);
+    } catch (IOException gone) {
+      close();
+    }
+  }
+
+  /** During a stream it is read on, to a limit, since that is how a client that goes away is noticed. */
+  private void listen(int operations) {
+    boolean reads = streamed != null && inputLength < HttpHead.MAX_BYTES;
+    key.interestOps(reads ? operations | SelectionKey.OP_READ : operations & ~SelectionKey.OP_READ);
+  }
+
   /** Through a small buffer outside the heap, so that the JVM keeps no copy as large as the largest answer. */
   private void write(ByteBuffer buffer) throws IOException {
     while (output != null && output.hasRemaining()) {
@@ -150,11 +215,16 @@ final class HttpConnection {
       int count = channel.write(buffer);
       output.position(output.position() + count);
       if (buffer.hasRemaining()) {
-        key.interestOps(SelectionKey.OP_WRITE);
+        listen(SelectionKey.OP_WRITE);
         return;
       }
     }
-    endAnswer();
+    if (streamed == null) {
+      endAnswer();
+      return;
+    }
+    listen(0);
+    streamed.taken();
   }
 
   private void endAnswer() throws IOException {
@@ -199,6 +269,9 @@ final class HttpConnection {
       // nothing is left to be done for this client
     }
     loop.forget(this);
+    StreamedAnswer unfinished = streamed;
+    streamed = null;
+    if (unfinished != null) unfinished.onGone.run();
     if (isAnswering) {
       isAnswering = false;
       loop.answerSent();

@@ -45,8 +45,9 @@ final class HttpHead {
       }
       at = end + 2;
     }
-    if (text.startsWith("HTTP/1.0", second + 1)) headers.putIfAbsent("connection", "close");
-    return new HttpRequest(text.substring(0, first), text.substring(first + 1, second), headers);
+    boolean isOld = text.startsWith("HTTP/1.0", second + 1);
+    if (isOld) headers.putIfAbsent("connection", "close");
+    return new HttpRequest(text.substring(0, first), text.substring(first + 1, second), headers, !isOld);
   }
 
   /** Header values are a text or a list of texts, one line each. */

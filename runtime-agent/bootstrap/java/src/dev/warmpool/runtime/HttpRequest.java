@@ -10,14 +10,17 @@ final class HttpRequest {
   final String method;
   final String path;
   final Map<String, String> headers;
+  /** False in HTTP/1.0. */
+  final boolean takesChunks;
   private final String queryText;
   byte[] body = {};
   /** The body was larger than the route takes, and was thrown away. */
   boolean isOversized;
 
-  HttpRequest(String method, String target, Map<String, String> headers) {
+  HttpRequest(String method, String target, Map<String, String> headers, boolean takesChunks) {
     this.method = method;
     this.headers = headers;
+    this.takesChunks = takesChunks;
     int question = target.indexOf('?');
     path = question < 0 ? target : target.substring(0, question);
     queryText = question < 0 ? "" : target.substring(question + 1);

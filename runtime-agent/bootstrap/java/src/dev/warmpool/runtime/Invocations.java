@@ -6,8 +6,6 @@ import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CompletionStage;
-import java.util.concurrent.Future;
 import java.util.function.BooleanSupplier;
 import java.util.function.LongSupplier;
 
@@ -16,13 +14,22 @@ final class Invocations {
   private static final int WAITING_REQUESTS = 100;
   private static final long WAITING_BYTES = 64L * 1024 * 1024;
   private static final int RETRY_AFTER_SECONDS = 1;
+  /** What a call over its deadline has to clean up, from its interruption to the end of the process. */
+  private static final long CLEAN_UP_MS = 200;
 
   record Call(String id, Event event, double callerDeadlineUnixMs, Map<String, Object> http) {}
 
   record Outcome(Result result, double queueMs, double handlerMs) {}
 
   interface Caller {
+    /** Whoever was told the beginning of a stream is told its end by this. */
     void done(Outcome outcome, AgentError error);
+
+    /** The head of a stream. False when its pieces are of no interest. `onGone` is run when the client goes before the end. */
+    boolean begin(Outcome outcome, Runnable onGone);
+
+    /** `onTaken` is run when it has left; never, if the client is gone. */
+    void piece(byte[] bytes, Runnable onTaken);
   }
 
   interface Discard {
@@ -116,8 +123,7 @@ final class Invocations {
       settle(active, RequestLog.State.cancelled, null, error);
       return new Killed(true, RequestLog.State.cancelled, () -> {});
     }
-    active.stop = error;
-    active.interrupt();
+    active.stop(error);
     Runnable giveUp = () -> {
       if (running != active) return;
       settle(active, RequestLog.State.cancelled, null, error);
@@ -161,7 +167,7 @@ final class Invocations {
     long deadlineUnixMs = System.currentTimeMillis() + (long) remainingMs;
     active.timer = loop.after((long) Math.ceil(remainingMs), () -> timeOut(active));
     Map<String, Object> context = contextOf(active, deadlineUnixMs);
-    userThread.execute(() -> call(active, context));
+    userThread.execute(new HandlerCall(loop, capture, handler, active, context, this::end));
   }
 
   private Map<String, Object> contextOf(ActiveRequest active, long deadlineUnixMs) {
@@ -177,38 +183,13 @@ final class Invocations {
     return context;
   }
 
-  /** On the user's thread. */
-  private void call(ActiveRequest active, Map<String, Object> context) {
-    Result result = null;
-    Throwable thrown = null;
-    capture.runs(active.call.id);
-    active.enter();
-    try {
-      result = Result.of(awaited(handler.call(active.call.event, context)));
-    } catch (Throwable error) {
-      thrown = UserErrors.unwrap(error);
-    }
-    active.leave();
-    capture.runs(null);
-    Result finalResult = result;
-    Throwable finalThrown = thrown;
-    loop.post(() -> end(active, finalResult, finalThrown));
-  }
-
-  private static Object awaited(Object returned) throws Exception {
-    if (returned instanceof Future<?> future) return future.get();
-    if (returned instanceof CompletionStage<?> stage) return stage.toCompletableFuture().get();
-    return returned;
-  }
-
   private void end(ActiveRequest active, Result result, Throwable thrown) {
+    stopAwaiting(active);
     if (active != running) return;
     if (active.stop != null) {
       settle(active, RequestLog.State.cancelled, null, active.stop);
     } else if (thrown == null) {
-      long now = System.nanoTime();
-      double queueMs = (active.startedAt - active.arrivedAt) / 1e6;
-      settle(active, RequestLog.State.succeeded, new Outcome(result, queueMs, (now - active.startedAt) / 1e6), null);
+      settle(active, RequestLog.State.succeeded, active.outcome(result), null);
     } else {
       AgentError error = new AgentError(AgentError.Code.UserError, UserErrors.message(thrown))
           .with("phase", "invoke").with("stack", UserErrors.stack(thrown));
@@ -229,10 +210,18 @@ final class Invocations {
     if (active != running) return;
     String words = "the request did not end within " + Math.round((System.nanoTime() - active.startedAt) / 1e6) + " ms";
     AgentError error = new AgentError(AgentError.Code.RequestTimeout, words);
-    active.stop = error;
-    active.interrupt();
+    active.stop(error);
+    active.isAwaited = true;
+    loop.openAnswers++;
+    loop.after(CLEAN_UP_MS, () -> stopAwaiting(active));
     settle(active, RequestLog.State.timed_out, null, error);
     discard.discard(TerminationFile.Reason.RequestTimeout, words, active.call.id);
+  }
+
+  private void stopAwaiting(ActiveRequest active) {
+    if (!active.isAwaited) return;
+    active.isAwaited = false;
+    loop.answerSent();
   }
 
   private void settle(ActiveRequest active, RequestLog.State state, Outcome outcome, AgentError error) {

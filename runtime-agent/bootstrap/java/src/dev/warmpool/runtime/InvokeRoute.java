@@ -49,28 +49,10 @@ final class InvokeRoute implements HttpServer {
       http.put("headers", request.headers);
       headers.put("x-start-type", isFirst ? "standby" : "warm");
       isFirst = false;
-      invocations.submit(new Invocations.Call(id, event, deadlineUnixMs, http), (outcome, error) -> {
-        if (error != null) connection.answerError(error, headers);
-        else answer(connection, outcome, headers);
-      });
+      invocations.submit(new Invocations.Call(id, event, deadlineUnixMs, http), new InvokeAnswer(connection, headers));
     } catch (AgentError error) {
       connection.answerError(error, headers);
     }
-  }
-
-  private static void answer(HttpConnection connection, Invocations.Outcome outcome, Map<String, Object> headers) {
-    Map<String, Object> all = new LinkedHashMap<>(outcome.result().headers());
-    all.putAll(headers);
-    all.put("server-timing",
-        "queue;dur=" + hundredths(outcome.queueMs()) + ", handler;dur=" + hundredths(outcome.handlerMs()));
-    connection.answer(outcome.result().status(), all, outcome.result().body());
-  }
-
-  /** String.format would load a good part of the JDK for this alone. */
-  private static String hundredths(double ms) {
-    long whole = Math.round(ms * 100);
-    long rest = whole % 100;
-    return whole / 100 + (rest < 10 ? ".0" : ".") + rest;
   }
 
   private String requestIdOf(HttpRequest request) throws AgentError {
