@@ -197,6 +197,17 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     await process.until('the hook', () => process.output.includes('the hook ran'));
   });
 
+  it('that are late while the process drains end it as late ones do', async () => {
+    const limits = { requestTimeoutMs: 600, initTimeoutMs: 60_000 };
+    const process = await loaded('Ways.sleeps', { limits });
+    const late = process.invoke({}).catch(() => undefined);
+    await process.until('the request', async () => (await process.status()).inFlight === 1);
+    process.child.kill('SIGTERM');
+    expect((await late)?.statusCode).toBe(504);
+    expect((await process.exited()).exitCode).toBe(1);
+    expect(process.termination()).toMatchObject({ reason: 'RequestTimeout' });
+  });
+
   it('run their shutdown hooks when they exit by themselves', async () => {
     const process = await loaded('Ways.hookAndExit');
     const answer = await process.invoke({});

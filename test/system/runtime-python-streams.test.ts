@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
@@ -109,6 +110,18 @@ describe.skipIf(missing !== undefined)('handlers in Python that answer piece by 
     await until('the stream to end', async () => (await stateOf(process, 'slow')) === 'cancelled');
     // killed before its first piece it is an answer, after that a connection that was cut
     expect(['whole', 'cut']).toContain(await answer);
+    expect((await process.get('/v1/status')).body['state']).toBe('ready');
+  });
+
+  it('are closed when the client goes away, and the next request is served', async () => {
+    const process = await loaded('slow');
+    const client = connect(process.port, '127.0.0.1');
+    client.on('error', () => {});
+    client.write('POST / HTTP/1.1\r\nhost: a\r\nx-request-id: left\r\ncontent-length: 0\r\n\r\n');
+    await once(client, 'data');
+    client.destroy();
+    await until('the stream to end', async () => (await stateOf(process, 'left')) === 'cancelled');
+    expect(await process.linesOf('left')).toEqual(['closed']);
     expect((await process.get('/v1/status')).body['state']).toBe('ready');
   });
 });

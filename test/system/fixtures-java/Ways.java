@@ -131,6 +131,11 @@ public class Ways {
     return null;
   }
 
+  public static Object sleeps(Object event) throws Exception {
+    Thread.sleep(60_000);
+    return null;
+  }
+
   /** What a function can see of the process that it did not make itself. */
   public static Object inventory(Object event) throws Exception {
     Map<String, Object> seen = new TreeMap<>();

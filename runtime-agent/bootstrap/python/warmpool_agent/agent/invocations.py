@@ -219,7 +219,8 @@ class Invocations:
             return
         responder = running.responder
         if frame.head["type"] == "begin":
-            responder.on_gone = responder.on_drained = self._child.resume
+            responder.on_gone = lambda: self._abandon(running)
+            responder.on_drained = self._child.resume
             responder.begin(frame.head["status"], [*map(tuple, frame.head["headers"]), *running.headers()])
         if responder.write(frame.body) > MAX_UNREAD_BYTES:
             self._child.pause()
@@ -234,6 +235,12 @@ class Invocations:
         if invocation in self._queue:
             self._queue.remove(invocation)
             self._end(invocation, "cancelled", AgentError("RequestKilled", "the client closed the connection"))
+
+    def _abandon(self, running: Invocation) -> None:
+        """Its client went away in the middle of the stream: nobody wants the rest, and a source without an end would run into its deadline."""
+        if running is self._running and running.stopped_by is None:
+            self._stop(running, "kill", "the client closed the connection")
+            self._child.interrupt()
 
     def _end_stopped(self, invocation: Invocation) -> None:
         if invocation.stopped_by == "timeout":

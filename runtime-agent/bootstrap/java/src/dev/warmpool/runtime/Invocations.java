@@ -240,9 +240,9 @@ final class Invocations {
     active.caller.done(outcome, error);
     startNext();
     if (inFlight() > 0) return;
-    List<Runnable> tasks = List.copyOf(onIdle);
+    // in a turn of their own: a process that is to be discarded for what this request did does not end as one that is drained
+    onIdle.forEach(loop::post);
     onIdle.clear();
-    for (Runnable task : tasks) task.run();
   }
 
   /** In a turn of its own, so that a long line of late requests cannot pile up on the stack. */
