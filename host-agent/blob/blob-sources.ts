@@ -1,5 +1,5 @@
-import type { CodeReference } from '@warmpool/protocol/fields.ts';
 import { hostError } from '../errors.ts';
+import type { WantedCode } from '../core/cache-key.ts';
 import type { BlobStore } from './blob-store.ts';
 import type { Download, DownloadWish, Downloader } from './downloader.ts';
 
@@ -22,7 +22,7 @@ interface Found {
 
 /** Where the bytes of a claim's code come from. */
 export interface CodeSources {
-  open(code: CodeReference, wish: DownloadWish): Promise<Download>;
+  open(code: WantedCode, wish: DownloadWish): Promise<Download>;
 }
 
 /** Finds the store that a claim's code is in. */
@@ -33,12 +33,12 @@ export class BlobSources implements CodeSources {
     this.#deps = deps;
   }
 
-  async open(code: CodeReference, wish: DownloadWish): Promise<Download> {
+  async open(code: WantedCode, wish: DownloadWish): Promise<Download> {
     const { store, source, link } = this.#find(code);
     return this.#deps.downloader.open(store, source, link, wish);
   }
 
-  #find({ key, url, digest }: CodeReference): Found {
+  #find({ key, url, digest }: WantedCode): Found {
     if (key !== undefined) {
       const store = this.#deps.defaultStore;
       if (store === undefined) throw hostError.sourceNotAllowed(`key ${key}`, 'this host-agent has no default store');
