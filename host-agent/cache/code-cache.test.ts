@@ -91,6 +91,7 @@ async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number 
         file: none,
         oci: none,
         buckets: new Map(),
+        ofPools: { http: () => none, oci: () => none, s3: () => ({ store, origin: 'of a pool' }) },
       }),
       unpacker,
       clock: systemClock,

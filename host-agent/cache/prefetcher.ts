@@ -74,7 +74,8 @@ export class Prefetcher {
   #describe({ code, outcome }: Prefetch): PrefetchStatus {
     const progress = this.#deps.cache.progressOf(code);
     const { sizeBytes, receivedBytes = 0, isStarted = false } = progress ?? {};
-    const named = { digest: code.digest, format: code.format };
+    const { digest, format, access } = code;
+    const named = { digest, format, ...(access === undefined ? {} : { access }) };
     if (outcome?.state === 'cached') return { ...named, state: 'cached', receivedBytes };
     if (outcome?.state === 'failed') {
       return { ...named, state: 'failed', receivedBytes, error: { code: outcome.code, message: outcome.message } };

@@ -122,7 +122,9 @@ async function aNode(name: string, config: Partial<PeersConfig> = {}): Promise<N
 function sourcesOf(budget: FetchBudget): BlobSources {
   const none: BlobStore = { open: () => Promise.reject(new Error('not used')) };
   const downloader = new Downloader({ clock, random: Math.random, budget });
-  return new BlobSources({ downloader, defaultStore: origin, http: none, file: none, oci: none, buckets: new Map() });
+  const ofPools = { http: () => none, oci: () => none, s3: () => ({ store: origin, origin: 'of a pool' }) };
+  const stores = { defaultStore: origin, http: none, file: none, oci: none, buckets: new Map<string, BlobStore>(), ofPools };
+  return new BlobSources({ downloader, ...stores });
 }
 
 async function whole({ stream }: Download): Promise<Buffer> {

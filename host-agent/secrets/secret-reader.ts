@@ -1,0 +1,127 @@
+import { LRUCache } from 'lru-cache';
+import { z } from 'zod';
+import type { Clock } from '../clock.ts';
+import { CodeCredentials } from '../core/code-credentials.ts';
+import { SingleFlight } from '../core/single-flight.ts';
+import { hostError, isHostError, type SecretReference } from '../errors.ts';
+import type { Apiserver } from './apiserver.ts';
+
+/** A Secret that was changed takes effect within this; at once where the store refuses what it held before. */
+export const SECRET_LIFE_MS = 30_000;
+/** What was read this short a time ago, or failed to be, is not read again: a store that refuses everybody must not become a flood. */
+const FRESH_MS = 1_000;
+const MAX_SECRETS = 1_000;
+
+const secretSchema = z.object({ data: z.record(z.string(), z.string()).default({}) });
+
+/** Pools' Secrets, by name. Rejects with CredentialsMissing, CredentialsUnavailable or the signal's reason. */
+export interface SecretReader {
+  read(secret: SecretReference, signal: AbortSignal): Promise<CodeCredentials>;
+  /** After a store refused `used`: what the Secret holds now. The very same object when it is as it was. */
+  readAgain(used: CodeCredentials, signal: AbortSignal): Promise<CodeCredentials>;
+}
+
+type Reading = { readAtMs: number } & ({ credentials: CodeCredentials } | { error: Error });
+
+export interface KubeSecretReaderDeps {
+  apiserver: Pick<Apiserver, 'get'>;
+  clock: Clock;
+}
+
+/** Reads Secrets from the apiserver and keeps them for {@link SECRET_LIFE_MS}, in memory only. */
+export class KubeSecretReader implements SecretReader {
+  readonly #deps: KubeSecretReaderDeps;
+  readonly #readings = new LRUCache<string, Reading>({ max: MAX_SECRETS });
+  readonly #flights = new SingleFlight<string, CodeCredentials>();
+
+  constructor(deps: KubeSecretReaderDeps) {
+    this.#deps = deps;
+  }
+
+  async read(secret: SecretReference, signal: AbortSignal): Promise<CodeCredentials> {
+    const known = this.#readings.get(pathOf(secret));
+    const ageMs = this.#deps.clock.monotonic() - (known?.readAtMs ?? -Infinity);
+    if (known !== undefined && 'error' in known && ageMs < FRESH_MS) throw known.error;
+    if (known !== undefined && 'credentials' in known && ageMs < SECRET_LIFE_MS) return known.credentials;
+    return this.#ask(secret, signal);
+  }
+
+  async readAgain(used: CodeCredentials, signal: AbortSignal): Promise<CodeCredentials> {
+    const known = this.#readings.get(pathOf(used.secret));
+    if (known !== undefined && 'credentials' in known) {
+      const isNewer = known.credentials !== used;
+      const isFresh = this.#deps.clock.monotonic() - known.readAtMs < FRESH_MS;
+      if (isNewer || isFresh) return known.credentials;
+    }
+    return this.#ask(used.secret, signal);
+  }
+
+  #ask(secret: SecretReference, signal: AbortSignal): Promise<CodeCredentials> {
+    return this.#flights.join(pathOf(secret), signal, () => this.#askOnce(secret));
+  }
+
+  async #askOnce(secret: SecretReference): Promise<CodeCredentials> {
+    const path = pathOf(secret);
+    const readAtMs = this.#deps.clock.monotonic();
+    try {
+      const now = await this.#fetch(secret, path);
+      const before = this.#readings.get(path);
+      const isSame = before !== undefined && 'credentials' in before && before.credentials.isSameAs(now);
+      const credentials = isSame ? before.credentials : now;
+      this.#readings.set(path, { credentials, readAtMs });
+      return credentials;
+    } catch (error) {
+      if (isHostError(error)) this.#readings.set(path, { error, readAtMs });
+      throw error;
+    }
+  }
+
+  async #fetch(secret: SecretReference, path: string): Promise<CodeCredentials> {
+    const { statusCode, text } = await this.#deps.apiserver.get(path).catch((error: unknown) => {
+      // by code only: a message may quote what was sent
+      const { code, name } = error as NodeJS.ErrnoException;
+      throw hostError.credentialsUnavailable(secret, `the apiserver gives no answer (${code ?? name})`, { code });
+    });
+    switch (statusCode) {
+      case 200:
+        return new CodeCredentials(secret, dataOf(secret, text));
+      case 404:
+        throw hostError.credentialsMissing(secret, 'does not exist');
+      case 403:
+        throw hostError.credentialsMissing(
+          secret,
+          'may not be read by the host-agents: a Role and a RoleBinding there have to name it (docs/install.md)',
+        );
+      case 401:
+        throw hostError.credentialsUnavailable(secret, 'the apiserver does not take the host-agent’s token');
+      default:
+        throw hostError.credentialsUnavailable(secret, `the apiserver answers ${statusCode}`);
+    }
+  }
+}
+
+/** Of a host-agent that knows no apiserver. */
+export class NoSecretReader implements SecretReader {
+  read(secret: SecretReference): Promise<CodeCredentials> {
+    const why = 'cannot be read: this host-agent was started without --service-account-dir (local mode has no Secrets)';
+    return Promise.reject(hostError.credentialsMissing(secret, why));
+  }
+
+  readAgain(used: CodeCredentials): Promise<CodeCredentials> {
+    return this.read(used.secret);
+  }
+}
+
+/** Both names were checked where they came in, and none is empty: that would be the list. */
+function pathOf({ namespace, secretName }: SecretReference): string {
+  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(secretName)}`;
+}
+
+/** Never the parser's own words: they may quote the Secret. */
+function dataOf(secret: SecretReference, text: string): Record<string, string> {
+  try {
+    return secretSchema.parse(JSON.parse(text)).data;
+  } catch {
+    throw hostError.credentialsUnavailable(secret, 'the apiserver’s answer is not a Secret');
+  }
+}
