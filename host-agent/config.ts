@@ -77,10 +77,7 @@ const settingsSchema = z.object({
   /** Holds `token` and `ca.crt` of this program's service account; without it no pool's Secret is read. */
   serviceAccountDir: absolutePath.optional(),
   /** Default: what Kubernetes tells every container (KUBERNETES_SERVICE_HOST). */
-  apiserver: z
-    .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
-    .transform((url) => new URL(url))
-    .optional(),
+  apiserver: z.string().optional(),
   maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
   maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
   maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
@@ -209,7 +206,15 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   };
   const cluster = clusterConfig(data);
   const secrets = apiserverOptions(serviceAccountDir, apiserverUrl, env);
-  return { ...settings, ...peers, ...secrets, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
+  return {
+    ...settings,
+    ...peers,
+    ...secrets,
+    store,
+    otherBuckets,
+    fetchBudget,
+    ...(cluster === undefined ? {} : { cluster }),
+  };
 }
 
 function peerAddress(listen: ListenAddress | undefined, tlsDir: string): { peerListen?: TcpAddress } {

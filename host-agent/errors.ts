@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { ErrorBody, FieldProblem } from '@warmpool/protocol/errors.ts';
 import { describeProblems } from '@warmpool/protocol/errors.ts';
-import type { CodeAccess } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import { LOAD_ERROR_CODES } from '@warmpool/protocol/host-agent-api.ts';
 
 /** Every code this program answers with: those of a load, and those of HTTP itself. */

@@ -32,12 +32,6 @@ export const digestSchema = z
 export const namespaceSchema = z.string().regex(dnsLabel, dnsLabelMessage);
 export const poolNameSchema = z.string().regex(dnsLabel, dnsLabelMessage);
 
-/** As Kubernetes allows it. */
-export const secretNameSchema = z
-  .string()
-  .max(253)
-  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/, 'must be the name of a Secret: lower-case letters, digits, "-" and "."');
-
 export const requestIdSchema = z
   .string()
   .regex(/^[A-Za-z0-9._:-]{1,128}$/, 'must be 1 to 128 letters, digits, ".", "_", ":" or "-"');
@@ -159,20 +153,6 @@ export const codeSchema = z
     path: ['fileName'],
   });
 export type CodeReference = z.output<typeof codeSchema>;
-
-/** A pool's own store, without credentials: bucket, endpoint and how it is addressed. */
-export const poolStorePattern =
-  /^s3:\/\/[a-z0-9][a-z0-9.-]{1,62}\?endpoint=https?:\/\/[A-Za-z0-9.:[\]_\/-]+(&(region=[a-z0-9-]{1,32}|addressing=(path|virtual)))*$/;
-
-/** Where a pool's code comes from and with whose word: a Secret by reference, never what is in it. */
-export const codeAccessSchema = z.strictObject({
-  /** Of the pool, and so of the Secret. */
-  namespace: namespaceSchema,
-  secretName: secretNameSchema,
-  /** Instead of the host-agent's own, for `key` and for the endpoint of `s3://` URLs. */
-  store: z.string().max(512).regex(poolStorePattern, 'must be s3://bucket?endpoint=https://host').optional(),
-});
-export type CodeAccess = z.output<typeof codeAccessSchema>;
 
 export const concurrencySchema = z.int().min(1).max(1000);
 

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import {
   claimIdSchema,
-  codeAccessSchema,
   codeFormatSchema,
   codeSchema,
   digestSchema,
@@ -13,8 +12,8 @@ import {
   podUidSchema,
   runtimeSchema,
   serviceMetadataSchema,
-  type CodeAccess,
 } from './fields.ts';
+import { codeAccessSchema, type CodeAccess } from './pool-code.ts';
 import { sidecarReloadSchema } from './warm-pool.ts';
 import { agentKillRequestSchema, agentStateSchema, statusReplySchema } from './runtime-agent-api.ts';
 

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { poolStorePattern } from './fields.ts';
+import { poolCodeSchema } from './pool-code.ts';
 
 /**
  * WarmPool (`warmpool.dev/v1alpha1`). Written so that `generate/structural.ts` can turn it into a structural schema: no unions, no
@@ -116,26 +116,7 @@ export const warmPoolSpecSchema = z
       .describe(
         'How pods share a folder with the host-agent of their node: a CSI inline volume, or hostPath where those cannot be used (docs/pod-volume.md says what that costs).',
       ),
-    code: z
-      .object({
-        credentials: z
-          .object({
-            secretName: z
-              .string()
-              .min(1)
-              .max(253)
-              .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
-              .describe('A Secret of the pool’s namespace. Only host-agents read it: docs/code-delivery.md has its keys.'),
-          })
-          .describe('With what this pool’s code is fetched, instead of what the host-agents were given.'),
-        store: z
-          .string()
-          .max(512)
-          .regex(poolStorePattern)
-          .optional()
-          .describe('Of code.key, instead of the host-agents’ own: s3://bucket?endpoint=https://host[&region=…][&addressing=path|virtual].'),
-      })
-      .optional(),
+    code: poolCodeSchema.optional(),
     standby: z
       .object({
         preImport: z

@@ -1,4 +1,4 @@
-import type { CodeAccess } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { WantedCode } from '../core/cache-key.ts';
 import { hostError } from '../errors.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -59,9 +59,7 @@ export class BlobSources implements CodeSources {
         return { store: file, source: parsed.href, link: 'file' };
       case 's3:': {
         const [, bucket = '', objectKey = ''] = S3_URL.exec(url) ?? [];
-        return access === undefined
-          ? this.#findBucket(bucket, objectKey)
-          : ofPool(ofPools, access, objectKey, bucket);
+        return access === undefined ? this.#findBucket(bucket, objectKey) : ofPool(ofPools, access, objectKey, bucket);
       }
       default:
         throw hostError.sourceNotAllowed(`scheme ${parsed.protocol}`, 'only s3, http(s), oci and file are known');

@@ -18,7 +18,7 @@ export function parseStore(text: string, env: Environment): StoreConfig {
   const place = parseS3Store(text, env['AWS_REGION']);
   if (place === undefined) {
     throw new ConfigError(
-      '--store must be folder:/path or s3://bucket?endpoint=http(s)://…, with addressing=path or virtual',
+      '--store must be folder:/path or s3://bucket?endpoint=http(s)://…, and its addressing must be path or virtual',
     );
   }
   const { bucket, ...where } = place;
@@ -33,7 +33,8 @@ export type S3Place = Omit<S3Options, 'credentials'> & { bucket: string };
 export function parseS3Store(text: string, defaultRegion = 'us-east-1'): S3Place | undefined {
   const url = text.startsWith('s3://') && URL.canParse(text) ? new URL(text) : undefined;
   const endpoint = url?.searchParams.get('endpoint') ?? '';
-  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) return undefined;
+  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint))
+    return undefined;
   const addressing = url.searchParams.get('addressing') ?? 'path';
   if (addressing !== 'path' && addressing !== 'virtual') return undefined;
   const region = url.searchParams.get('region') ?? defaultRegion;

@@ -32,7 +32,10 @@ export interface CreateSourcesDeps {
 }
 
 /** The stores that this node's configuration names. */
-export function createSources({ clock, budget, onMirror, secrets }: CreateSourcesDeps, config: SourcesConfig): BlobSources {
+export function createSources(
+  { clock, budget, onMirror, secrets }: CreateSourcesDeps,
+  config: SourcesConfig,
+): BlobSources {
   const {
     store,
     otherBuckets,

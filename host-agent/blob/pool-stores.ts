@@ -1,4 +1,4 @@
-import type { CodeAccess } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { CodeCredentials } from '../core/code-credentials.ts';
 import type { HttpIdentity } from '../core/credential-list.ts';
 import { parseOciSource } from '../core/oci-reference.ts';

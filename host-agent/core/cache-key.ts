@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto';
-import type { CodeAccess, CodeReference } from '@warmpool/protocol/fields.ts';
+import type { CodeReference } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 
 /** A claim's code, and with what it is fetched: `access` says a pool's Secret, else it is what this host-agent was given. */
 export type WantedCode = CodeReference & { access?: CodeAccess | undefined };

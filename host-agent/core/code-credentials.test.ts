@@ -59,7 +59,10 @@ describe('for http(s) and registries', () => {
   test('has a bearer token, or registries as docker and kubectl write them', () => {
     expect(holding({ url: 'https://h/', bearer: 't\n' }).http().find('https://h/x')).toMatchObject({ bearer: 't' });
     const auth = Buffer.from('me:with:colon').toString('base64');
-    const auths = { 'https://r.example.com/v2/': { auth }, 'q.example.com:5000/team': { username: 'u', password: 'p' } };
+    const auths = {
+      'https://r.example.com/v2/': { auth },
+      'q.example.com:5000/team': { username: 'u', password: 'p' },
+    };
     const list = holding({ '.dockerconfigjson': JSON.stringify({ auths }) }).http();
     expect(list.find('oci://r.example.com/a/b')).toMatchObject({ username: 'me', password: 'with:colon' });
     expect(list.find('oci://q.example.com:5000/team/b')).toMatchObject({ username: 'u', password: 'p' });

@@ -82,7 +82,11 @@ describe('a grant for a pool’s Secret', () => {
     const times = { expiresAtUnixMs: 10_000, nonce: '0'.repeat(32) };
     const digest = `sha256:${'a'.repeat(64)}`;
     const payload = prefetchGrantPayload(digest, { access, ...times });
-    const prefetch: PrefetchGrant = { access, ...times, signature: createHmac('sha256', KEY).update(payload).digest('hex') };
+    const prefetch: PrefetchGrant = {
+      access,
+      ...times,
+      signature: createHmac('sha256', KEY).update(payload).digest('hex'),
+    };
     const other = `sha256:${'b'.repeat(64)}`;
     expect(() => new GrantGate(KEY).admitPrefetch(prefetch, other, 0)).toThrow('wrong signature');
     const load = aGrant({ access });

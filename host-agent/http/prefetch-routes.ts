@@ -14,7 +14,10 @@ export interface PrefetchRoutesDeps {
   peers: Pick<PeerDirectory, 'learn'> | undefined;
 }
 
-export function addPrefetchRoutes(app: FastifyInstance, { prefetcher, grants, clock, peers }: PrefetchRoutesDeps): void {
+export function addPrefetchRoutes(
+  app: FastifyInstance,
+  { prefetcher, grants, clock, peers }: PrefetchRoutesDeps,
+): void {
   app.post('/v1/prefetch', (request, reply) => {
     const { code, peers: named, grant } = parse(prefetchRequestSchema, request.body);
     if (grant !== undefined) grants.admitPrefetch(grant, code.digest, clock.now());

@@ -5,7 +5,7 @@ import type { ApiserverOptions } from './apiserver.ts';
 /** Where pools' Secrets are read; nothing without `--service-account-dir`. */
 export function apiserverOptions(
   serviceAccountDir: string | undefined,
-  named: URL | undefined,
+  named: string | undefined,
   env: Readonly<Record<string, string | undefined>>,
 ): { apiserver?: ApiserverOptions } {
   if (serviceAccountDir === undefined) {
@@ -17,7 +17,10 @@ export function apiserverOptions(
   if (named === undefined && (host === '' || !URL.canParse(origin))) {
     throw new ConfigError('--service-account-dir: --apiserver is required where Kubernetes does not say where it is');
   }
-  const url = named ?? new URL(origin);
+  if (named !== undefined && !(/^https?:\/\//.test(named) && URL.canParse(named))) {
+    throw new ConfigError('--apiserver: must be an https:// URL');
+  }
+  const url = new URL(named ?? origin);
   if (url.protocol === 'http:' && !isLoopbackHost(url.hostname)) {
     throw new ConfigError('--apiserver: must be an https:// URL: a token goes there, and Secrets come back');
   }

@@ -1,4 +1,4 @@
-import type { CodeAccess } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { Stored } from '../engine/kube-client.ts';
 import type { WarmPool } from './resources.ts';
 

@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto';
-import type { CodeAccess, CodeReference } from '@warmpool/protocol/fields.ts';
+import type { CodeReference } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { PrefetchStatus } from '@warmpool/protocol/host-agent-api.ts';
 import type { PrefetchNode } from '@warmpool/protocol/prefetch-api.ts';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';

@@ -1,5 +1,5 @@
 import PQueue from 'p-queue';
-import type { CodeAccess } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { Prefetch, PrefetchCodeRequest, PrefetchNode } from '@warmpool/protocol/prefetch-api.ts';
 import { MAX_PREFETCH_NODES } from '@warmpool/protocol/prefetch-api.ts';
 import type { CodeSpread } from '../claims/code-spread.ts';

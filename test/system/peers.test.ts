@@ -118,7 +118,10 @@ describe.skipIf(missing !== undefined)('host-agents of eight nodes', () => {
   async function bring(code: CodeReference, node: string): Promise<PrefetchNode> {
     const item: PrefetchNode = { node, state: 'waiting', receivedBytes: 0 };
     const arrival = spread.begin(code.digest, node);
-    const grants = { grantKey: createSecretKey(grantKey), randomHex: (bytes: number) => randomBytes(bytes).toString('hex') };
+    const grants = {
+      grantKey: createSecretKey(grantKey),
+      randomHex: (bytes: number) => randomBytes(bytes).toString('hex'),
+    };
     const deps = { clock, random: Math.random, hostAgents: client, ...grants };
     const wish = { code, access: undefined, peers: arrival?.peers, item };
     await prefetchOnNode(deps, { ...wish, isWanted: () => !stop.signal.aborted });
