@@ -87,6 +87,7 @@ export class Apiserver {
     const readAtMs = this.#deps.clock.monotonic();
     const token = (await readFile(join(folder, 'token'), 'utf8')).trim();
     const ca = url.protocol === 'https:' ? await readFile(join(folder, 'ca.crt'), 'utf8') : '';
+    if (url.protocol === 'https:' && ca.trim() === '') throw new Error(`${join(folder, 'ca.crt')} is empty`);
     const known = this.#access;
     const isSame = known?.ca === ca;
     // calls under way on the old connections end there
