@@ -7,6 +7,7 @@ import { grantFor } from '@warmpool/host-agent/testing/host-agent-process.ts';
 import { NodeUnderTest } from '@warmpool/host-agent/testing/node-under-test.ts';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { digestOf } from '@warmpool/host-agent/testing/unpacking.ts';
+import { EVENTS_RESOURCE } from '@warmpool/operator/engine/events.ts';
 import type { ClaimRequestInput } from '@warmpool/protocol/claim-api.ts';
 import { prefetchSchema } from '@warmpool/protocol/prefetch-api.ts';
 import { aPool } from '../support/builders.ts';
@@ -15,7 +16,7 @@ import { findOrBuildS3Server, s3Allow, s3Put, startS3Server, type S3Server } fro
 
 /** Pools whose code each opens with a Secret of its own: from the claim to a real S3 server and back. */
 
-const USERS = { 'key-of-red': 'secret-of-red', 'key-of-blue': 'secret-of-blue' };
+const USERS = { 'key-of-red': 'value-of-red', 'key-of-blue': 'value-of-blue' };
 
 /** Without Go there is no such server; what needs none is tested below all the same. */
 if (findOrBuildS3Server() !== undefined) {
@@ -112,7 +113,7 @@ if (findOrBuildS3Server() !== undefined) {
       s3.setUsers({ ...USERS, 'key-of-red': 'rotated' });
       const refused = await claim('red', await stored('red'));
       expect(refused).toMatchObject({ status: 502, body: { code: 'StoreRefused' } });
-      expect(JSON.stringify(refused.body)).not.toContain('secret-of-red"');
+      expect(JSON.stringify(refused.body)).not.toContain('value-of');
       hold('red', 'rotated');
       const code = await stored('red');
       // what was read less than a second ago is not read again
@@ -129,6 +130,9 @@ if (findOrBuildS3Server() !== undefined) {
       kube.secrets.set('default/secret-of-nobody', { accessKeyId: 'key' });
       const message = async () => ((await claim('nobody', code)).body as { message: string }).message;
       await expect.poll(message, { timeout: 10_000, interval: 300 }).toBe(`${words} has no key secretAccessKey`);
+      const notes = () =>
+        world.local.cluster.snapshot(EVENTS_RESOURCE).map((event) => (event as { note?: string }).note);
+      expect(notes()).toContain(`A claim failed: ${words} does not exist`);
     });
   });
 }
