@@ -25,6 +25,7 @@ import { openPeers } from './peers/open-peers.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Preparer } from './prepare/preparer.ts';
 import { openSecrets } from './secrets/open-secrets.ts';
+import type { SecretOutcome } from './secrets/secret-reader.ts';
 import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
@@ -57,7 +58,8 @@ async function run(config: HostAgentConfig): Promise<void> {
     { clock, budget, registry: metrics.registry, tls: tls?.peers, folder, onProblem },
     config,
   );
-  const secrets = openSecrets(clock, config.apiserver);
+  const onRead = (outcome: SecretOutcome): void => metrics.observeSecretRead(outcome);
+  const secrets = openSecrets({ clock, onRead }, config.apiserver);
   const cache = await openCodeCache(
     {
       secrets: secrets.reader,

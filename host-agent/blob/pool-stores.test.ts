@@ -43,7 +43,10 @@ beforeEach(async () => {
     response.writeHead(403).end();
     return true;
   };
-  secrets = openSecrets(systemClock, { url: new URL(kube.url), serviceAccountDir: kube.serviceAccountDir });
+  secrets = openSecrets(
+    { clock: systemClock, onRead: () => {} },
+    { url: new URL(kube.url), serviceAccountDir: kube.serviceAccountDir },
+  );
 });
 afterEach(async () => {
   await Promise.all([server.close(), kube.close(), secrets.close()]);

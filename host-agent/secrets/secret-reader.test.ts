@@ -18,6 +18,7 @@ let apiserver: Apiserver;
 let reader: KubeSecretReader;
 let nowMs: number;
 const slept: number[] = [];
+const outcomes: string[] = [];
 
 beforeEach(async () => {
   folder = mkdtempSync(join(tmpdir(), 'warmpool-secrets-'));
@@ -32,7 +33,8 @@ beforeEach(async () => {
   };
   const options = { url: new URL(kube.url), serviceAccountDir: kube.serviceAccountDir };
   apiserver = new Apiserver({ clock, random: () => 0.5 }, options);
-  reader = new KubeSecretReader({ apiserver, clock });
+  outcomes.length = 0;
+  reader = new KubeSecretReader({ apiserver, clock, onRead: (outcome) => outcomes.push(outcome) });
 });
 afterEach(async () => {
   await apiserver.close();
@@ -87,6 +89,7 @@ describe('a Secret', () => {
     kube.forbidden.clear();
     nowMs += 1_000;
     expect((await reader.read(secret, signal)).s3()).toEqual(keys);
+    expect(outcomes).toEqual(['missing', 'missing', 'read']);
   });
 
   test('is asked for three times while the apiserver is in trouble, then it is CredentialsUnavailable', async () => {

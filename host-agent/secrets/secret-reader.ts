@@ -21,11 +21,15 @@ export interface SecretReader {
   readAgain(used: CodeCredentials, signal: AbortSignal): Promise<CodeCredentials>;
 }
 
+/** `missing`: not there, or not for this host-agent to read; `unavailable`: the apiserver did not say. */
+export type SecretOutcome = 'read' | 'missing' | 'unavailable';
+
 type Reading = { readAtMs: number } & ({ credentials: CodeCredentials } | { error: Error });
 
 export interface KubeSecretReaderDeps {
   apiserver: Pick<Apiserver, 'get'>;
   clock: Clock;
+  onRead: (outcome: SecretOutcome) => void;
 }
 
 /** Reads Secrets from the apiserver and keeps them for {@link SECRET_LIFE_MS}, in memory only. */
@@ -69,8 +73,10 @@ export class KubeSecretReader implements SecretReader {
       const isSame = before !== undefined && 'credentials' in before && before.credentials.isSameAs(now);
       const credentials = isSame ? before.credentials : now;
       this.#readings.set(path, { credentials, readAtMs });
+      this.#deps.onRead('read');
       return credentials;
     } catch (error) {
+      this.#deps.onRead(isHostError(error, 'CredentialsMissing') ? 'missing' : 'unavailable');
       if (isHostError(error)) this.#readings.set(path, { error, readAtMs });
       throw error;
     }

@@ -71,7 +71,10 @@ describe.skipIf(access === undefined || binary === undefined)('the Secret of a p
   }
 
   function secretsAt(serviceAccountDir: string): ReturnType<typeof openSecrets> {
-    return openSecrets(systemClock, { url: new URL(access?.url ?? ''), serviceAccountDir });
+    return openSecrets(
+      { clock: systemClock, onRead: () => {} },
+      { url: new URL(access?.url ?? ''), serviceAccountDir },
+    );
   }
 
   test('is read by the host-agent where the component is, and only the one that its Role names', async () => {
