@@ -8,7 +8,7 @@ import type { Apiserver } from './apiserver.ts';
 
 /** A Secret that was changed takes effect within this; at once where the store refuses what it held before. */
 export const SECRET_LIFE_MS = 30_000;
-/** What was read this short a time ago, or failed to be, is not read again: a store that refuses everybody must not become a flood. */
+/** What was read again this short a time ago, or could not be read, is left alone: a store that refuses everybody must not become a flood. */
 const FRESH_MS = 1_000;
 const MAX_SECRETS = 1_000;
 
@@ -24,7 +24,7 @@ export interface SecretReader {
 /** `missing`: not there, or not for this host-agent to read; `unavailable`: the apiserver did not say. */
 export type SecretOutcome = 'read' | 'missing' | 'unavailable';
 
-type Reading = { readAtMs: number } & ({ credentials: CodeCredentials } | { error: Error });
+type Reading = { readAtMs: number; isAgain: boolean } & ({ credentials: CodeCredentials } | { error: Error });
 
 export interface KubeSecretReaderDeps {
   apiserver: Pick<Apiserver, 'get'>;
@@ -47,24 +47,23 @@ export class KubeSecretReader implements SecretReader {
     const ageMs = this.#deps.clock.monotonic() - (known?.readAtMs ?? -Infinity);
     if (known !== undefined && 'error' in known && ageMs < FRESH_MS) throw known.error;
     if (known !== undefined && 'credentials' in known && ageMs < SECRET_LIFE_MS) return known.credentials;
-    return this.#ask(secret, signal);
+    return this.#ask(secret, false, signal);
   }
 
   async readAgain(used: CodeCredentials, signal: AbortSignal): Promise<CodeCredentials> {
     const known = this.#readings.get(pathOf(used.secret));
-    if (known !== undefined && 'credentials' in known) {
-      const isNewer = known.credentials !== used;
-      const isFresh = this.#deps.clock.monotonic() - known.readAtMs < FRESH_MS;
-      if (isNewer || isFresh) return known.credentials;
-    }
-    return this.#ask(used.secret, signal);
+    if (known !== undefined && 'credentials' in known && known.credentials !== used) return known.credentials;
+    const isFresh = known?.isAgain === true && this.#deps.clock.monotonic() - known.readAtMs < FRESH_MS;
+    if (!isFresh) return this.#ask(used.secret, true, signal);
+    if ('error' in known) throw known.error;
+    return known.credentials;
   }
 
-  #ask(secret: SecretReference, signal: AbortSignal): Promise<CodeCredentials> {
-    return this.#flights.join(pathOf(secret), signal, () => this.#askOnce(secret));
+  #ask(secret: SecretReference, isAgain: boolean, signal: AbortSignal): Promise<CodeCredentials> {
+    return this.#flights.join(pathOf(secret), signal, () => this.#askOnce(secret, isAgain));
   }
 
-  async #askOnce(secret: SecretReference): Promise<CodeCredentials> {
+  async #askOnce(secret: SecretReference, isAgain: boolean): Promise<CodeCredentials> {
     const path = pathOf(secret);
     const readAtMs = this.#deps.clock.monotonic();
     try {
@@ -72,12 +71,12 @@ export class KubeSecretReader implements SecretReader {
       const before = this.#readings.get(path);
       const isSame = before !== undefined && 'credentials' in before && before.credentials.isSameAs(now);
       const credentials = isSame ? before.credentials : now;
-      this.#readings.set(path, { credentials, readAtMs });
+      this.#readings.set(path, { credentials, readAtMs, isAgain });
       this.#deps.onRead('read');
       return credentials;
     } catch (error) {
       this.#deps.onRead(isHostError(error, 'CredentialsMissing') ? 'missing' : 'unavailable');
-      if (isHostError(error)) this.#readings.set(path, { error, readAtMs });
+      if (isHostError(error)) this.#readings.set(path, { error, readAtMs, isAgain });
       throw error;
     }
   }

@@ -98,11 +98,10 @@ describe.skipIf(access === undefined || binary === undefined)('the Secret of a p
     const { reader, close } = secretsAt(folder);
     const before = await reader.read({ namespace: WITH, secretName: NAME }, signal);
     await put(WITH, NAME, { accessKeyId: 'rotated', secretAccessKey: 's' });
-    // it is read once a second at most
-    await delay(1_100);
     const after = await reader.readAgain(before, signal);
     expect(after.s3().accessKeyId).toBe('rotated');
     await admin.send('DELETE', `/api/v1/namespaces/${WITH}/secrets/${NAME}`);
+    // read again once a second at most
     await delay(1_100);
     await expect(reader.readAgain(after, signal)).rejects.toMatchObject({
       code: 'CredentialsMissing',
