@@ -74,6 +74,10 @@ describe('the configuration', () => {
     [['--store', 's3://b?endpoint=http://m&addressing=odd'], /addressing must be path or virtual/],
     [['--store', 's3://b?endpoint=http://m&credentials=web-identity'], /needs AWS_ROLE_ARN and/],
     [['--store', 's3://b?endpoint=http://m&credentials=magic'], /credentials must be auto, environment/],
+    [['--apiserver', 'https://kube'], /^--apiserver needs --service-account-dir/],
+    [['--service-account-dir', '/sa'], /--apiserver is required/],
+    [['--service-account-dir', '/sa', '--apiserver', 'http://10.0.0.1'], /^--apiserver: must be an https/],
+    [['--service-account-dir', '/sa', '--apiserver', 'kube:443'], /^--apiserver: must be an https/],
     [['stray'], /Unexpected argument 'stray'/],
   ])('refuses %j with a sentence', (flags, words) => {
     expect(() => parseConfig([...REQUIRED, ...flags], {})).toThrow(words);
@@ -81,6 +85,16 @@ describe('the configuration', () => {
 
   test('names a flag that is missing', () => {
     expect(() => parseConfig(REQUIRED.slice(2), {})).toThrow('--listen is required');
+  });
+
+  test('finds the apiserver where Kubernetes says it is', () => {
+    const flags = [...REQUIRED, '--service-account-dir', '/sa'];
+    const kubernetes = { KUBERNETES_SERVICE_HOST: 'fd00::1', KUBERNETES_SERVICE_PORT: '6443' };
+    expect(parseConfig(flags, kubernetes).apiserver).toEqual({
+      url: new URL('https://[fd00::1]:6443'),
+      serviceAccountDir: '/sa',
+    });
+    expect(parseConfig(REQUIRED, kubernetes).apiserver).toBeUndefined();
   });
 
   test('listens on a network only with certificates, and then needs no key file', () => {

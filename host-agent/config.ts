@@ -7,8 +7,11 @@ import { ConfigError } from './config-error.ts';
 import type { StoreConfig } from './blob/config.ts';
 import { parseStore } from './blob/config.ts';
 import type { S3Options } from './blob/s3-store.ts';
+import { isLoopbackHost } from './core/source-address.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress, TcpAddress } from './http/listen.ts';
+import type { ApiserverOptions } from './secrets/apiserver.ts';
+import { apiserverOptions } from './secrets/config.ts';
 
 const MIB = 1024 * 1024;
 const bytes = (fallback: number) => z.coerce.number().int('must be a whole number of bytes').min(1).default(fallback);
@@ -71,6 +74,10 @@ const settingsSchema = z.object({
   caFile: path.optional(),
   /** Who this node is to http(s) servers and registries: JSON, see blob/http-credentials.ts. */
   httpCredentialsFile: path.optional(),
+  /** Holds `token` and `ca.crt` of this program's service account; without it no pool's Secret is read. */
+  serviceAccountDir: absolutePath.optional(),
+  /** Default: what Kubernetes tells every container (KUBERNETES_SERVICE_HOST). */
+  apiserver: z.string().optional(),
   maxArchiveBytes: bytes(DEFAULT_UNPACK_LIMITS.maxArchiveBytes),
   maxUnpackedBytes: bytes(DEFAULT_UNPACK_LIMITS.maxUnpackedBytes),
   maxEntries: count(DEFAULT_UNPACK_LIMITS.maxEntries, 10_000_000),
@@ -124,6 +131,8 @@ const FLAGS = {
   mirror: { type: 'string' },
   'ca-file': { type: 'string' },
   'http-credentials-file': { type: 'string' },
+  'service-account-dir': { type: 'string' },
+  apiserver: { type: 'string' },
   'max-archive-bytes': { type: 'string' },
   'max-unpacked-bytes': { type: 'string' },
   'max-entries': { type: 'string' },
@@ -149,13 +158,15 @@ export interface ClusterConfig {
   mountHelper: string;
 }
 
-type Settings = Omit<z.output<typeof settingsSchema>, 'store' | 'peerListen'>;
+type Settings = Omit<z.output<typeof settingsSchema>, 'store' | 'peerListen' | 'apiserver' | 'serviceAccountDir'>;
 export type HostAgentConfig = Settings & {
   store: StoreConfig;
   peerListen?: TcpAddress;
   otherBuckets: { bucket: string; options: S3Options }[];
   cluster?: ClusterConfig;
   fetchBudget: FetchBudgetOptions;
+  /** Where pools' Secrets are read. */
+  apiserver?: ApiserverOptions;
 };
 type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -173,7 +184,7 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     const isMissing = given[String(issue?.path[0])] === undefined;
     throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
   }
-  const { store: storeText, peerListen, ...settings } = data;
+  const { store: storeText, peerListen, serviceAccountDir, apiserver: apiserverUrl, ...settings } = data;
   // kill and logs carry no grant: without TLS, whoever can connect is trusted
   if (settings.tlsDir === '' && !isLocal(settings.listen))
     throw new ConfigError('--listen: must be a loopback address or a socket without --tls-dir');
@@ -194,7 +205,16 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
     bytesPerSecond: settings.fetchBytesPerSecond,
   };
   const cluster = clusterConfig(data);
-  return { ...settings, ...peers, store, otherBuckets, fetchBudget, ...(cluster === undefined ? {} : { cluster }) };
+  const secrets = apiserverOptions(serviceAccountDir, apiserverUrl, env);
+  return {
+    ...settings,
+    ...peers,
+    ...secrets,
+    store,
+    otherBuckets,
+    fetchBudget,
+    ...(cluster === undefined ? {} : { cluster }),
+  };
 }
 
 function peerAddress(listen: ListenAddress | undefined, tlsDir: string): { peerListen?: TcpAddress } {
@@ -267,7 +287,7 @@ function parseListen(text: string, context: z.core.$RefinementCtx<string>): List
 }
 
 function isLocal(listen: ListenAddress): boolean {
-  return listen.kind === 'unix' || ['127.0.0.1', '::1', 'localhost'].includes(listen.host);
+  return listen.kind === 'unix' || isLoopbackHost(listen.host);
 }
 
 function camelCase(name: string): string {

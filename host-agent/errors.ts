@@ -1,6 +1,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { ErrorBody, FieldProblem } from '@warmpool/protocol/errors.ts';
 import { describeProblems } from '@warmpool/protocol/errors.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import { LOAD_ERROR_CODES } from '@warmpool/protocol/host-agent-api.ts';
 
 /** Every code this program answers with: those of a load, and those of HTTP itself. */
@@ -25,6 +26,9 @@ export type HostErrorCode =
   | 'TooManyPrefetches'
   | 'Internal';
 
+/** A Secret by reference. */
+export type SecretReference = Pick<CodeAccess, 'namespace' | 'secretName'>;
+
 interface ErrorFacts {
   cause?: unknown;
   details?: FieldProblem[];
@@ -33,6 +37,8 @@ interface ErrorFacts {
   userStack?: string;
   /** Of a store's error: what it serves by that name now is not what was begun to be read. */
   isOtherVersion?: true;
+  /** Of a store's refusal: the status it answered with. */
+  storeStatus?: number;
 }
 
 export class HostAgentError extends Error {
@@ -81,8 +87,16 @@ export const hostError = {
   objectNotFound: (what: string) => error('ObjectNotFound', `${what} does not exist`),
   sourceNotAllowed: (what: string, why: string) => error('SourceNotAllowed', `${what} is not allowed: ${why}`),
   storeRefused: (what: string, status: number) =>
-    error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`),
+    error('StoreRefused', `${what} was refused with status ${status}: check the store's credentials and policy`, {
+      storeStatus: status,
+    }),
   storeRefusedBecause: (what: string, why: string) => error('StoreRefused', `${what} cannot be used: ${why}`),
+  credentialsMissing: ({ namespace, secretName }: SecretReference, why: string) =>
+    error('CredentialsMissing', `Secret ${secretName} in namespace ${namespace} ${why}`),
+  credentialsUnavailable: ({ namespace, secretName }: SecretReference, why: string, cause?: unknown) =>
+    error('CredentialsUnavailable', `Secret ${secretName} in namespace ${namespace} could not be read: ${why}`, {
+      cause,
+    }),
   storeUnreachable: (endpoint: string, why: string, cause?: unknown) =>
     error('StoreUnreachable', `the store at ${endpoint} cannot be used: ${why}`, { cause }),
   objectChanged: (endpoint: string) =>

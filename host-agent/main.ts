@@ -24,6 +24,8 @@ import { HostMetrics } from './metrics.ts';
 import { openPeers } from './peers/open-peers.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Preparer } from './prepare/preparer.ts';
+import { openSecrets } from './secrets/open-secrets.ts';
+import type { SecretOutcome } from './secrets/secret-reader.ts';
 import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
@@ -56,8 +58,11 @@ async function run(config: HostAgentConfig): Promise<void> {
     { clock, budget, registry: metrics.registry, tls: tls?.peers, folder, onProblem },
     config,
   );
+  const onRead = (outcome: SecretOutcome): void => metrics.observeSecretRead(outcome);
+  const secrets = openSecrets({ clock, onRead }, config.apiserver);
   const cache = await openCodeCache(
     {
+      secrets: secrets.reader,
       folder,
       unpacker,
       budget,
@@ -122,7 +127,7 @@ async function run(config: HostAgentConfig): Promise<void> {
   // over TLS every request has to show who it is from, which only the long way checks
   addLoadRoutes(app, { loads, log }, { ...config, hasShortWay: tls === undefined });
   addPodRoutes(app, { pods });
-  addPrefetchRoutes(app, { prefetcher, peers: peers?.directory });
+  addPrefetchRoutes(app, { prefetcher, grants, clock, peers: peers?.directory });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events, peerUrl: peers?.url });
   addOpsRoutes(app, { cache, loads, metrics });
   const address = await listen(app, config.listen);
@@ -145,7 +150,7 @@ async function run(config: HostAgentConfig): Promise<void> {
       prefetcher.close();
       preparer.close();
       cache.close();
-      await peers?.close();
+      await Promise.all([peers?.close(), secrets.close()]);
       await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
     },
   });

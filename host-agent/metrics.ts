@@ -1,6 +1,7 @@
 import type { CacheReply } from '@warmpool/protocol/host-agent-api.ts';
 import type { MirrorOutcome } from './blob/mirrored-store.ts';
 import type { LoadOutcome } from './load/load-service.ts';
+import type { SecretOutcome } from './secrets/secret-reader.ts';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface NodeFigures {
@@ -58,6 +59,13 @@ export class HostMetrics {
     registers: [this.registry],
   });
 
+  readonly #secretReads = new Counter({
+    name: 'warmpool_host_secret_reads_total',
+    help: 'Readings of pools’ Secrets from the apiserver, by what came of each.',
+    labelNames: ['outcome'] as const,
+    registers: [this.registry],
+  });
+
   constructor(figures: NodeFigures) {
     const registers = [this.registry];
     const cacheBytes: Gauge<'part'> = new Gauge({
@@ -110,6 +118,10 @@ export class HostMetrics {
 
   observeMirror(outcome: MirrorOutcome): void {
     this.#mirror.inc({ outcome });
+  }
+
+  observeSecretRead(outcome: SecretOutcome): void {
+    this.#secretReads.inc({ outcome });
   }
 
   observeLoad({ code, codeSource, seconds }: LoadOutcome): void {

@@ -129,11 +129,11 @@ export class Operator {
     const grantKey = createSecretKey(options.grantKey);
     const { randomHex, onLoading, observeClaim: observe, onPrefetched: onNodeEnded } = deps;
     const resizes = new CpuResizes(shared);
-    const run = new ClaimRun({ ...shared, idle, resizes, grantKey, randomHex, onLoading });
+    const run = new ClaimRun({ ...shared, idle, resizes, grantKey, randomHex, onLoading, events: this.#events });
     this.#refillYield = new RefillYield(clock, () => run.loading > 0);
     this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: randomHex(32) });
     this.queries = new ClaimQueries(shared);
-    this.prefetches = new PrefetchService({ ...shared, onNodeEnded });
+    this.prefetches = new PrefetchService({ ...shared, grantKey, randomHex, onNodeEnded });
     this.#keeper = new InstanceKeeper({ ...shared, idle: idle.instances });
     this.#warmPools = new WarmPoolController({
       ...shared,

@@ -13,8 +13,12 @@ import {
   runtimeSchema,
   serviceMetadataSchema,
 } from './fields.ts';
+import { codeAccessSchema, type CodeAccess } from './pool-code.ts';
 import { sidecarReloadSchema } from './warm-pool.ts';
 import { agentKillRequestSchema, agentStateSchema, statusReplySchema } from './runtime-agent-api.ts';
+
+const nonceSchema = z.string().regex(/^[0-9a-f]{32}$/);
+const signatureSchema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /**
  * A load grant: the operator's word that this claim may load into this process of this pod, once.
@@ -25,15 +29,38 @@ export const loadGrantSchema = z.strictObject({
   epoch: z.string().min(1).max(128),
   claimId: claimIdSchema,
   fence: z.int().min(0),
+  /** With what the code may be fetched; absent: with what the host-agent itself was given. */
+  access: codeAccessSchema.optional(),
   expiresAtUnixMs: z.int(),
-  nonce: z.string().regex(/^[0-9a-f]{32}$/),
-  signature: z.string().regex(/^[0-9a-f]{64}$/),
+  nonce: nonceSchema,
+  signature: signatureSchema,
 });
 export type LoadGrant = z.output<typeof loadGrantSchema>;
 
 /** The bytes that a grant's signature covers. */
 export function grantPayload(grant: Omit<LoadGrant, 'signature'>): string {
-  return [grant.podUid, grant.epoch, grant.claimId, grant.fence, grant.expiresAtUnixMs, grant.nonce].join('\n');
+  const { podUid, epoch, claimId, fence, access, expiresAtUnixMs, nonce } = grant;
+  const parts = [podUid, epoch, claimId, fence, expiresAtUnixMs, nonce];
+  return [...parts, ...(access === undefined ? [] : [accessText(access)])].join('\n');
+}
+
+/** The operator's word that this code may be prefetched with a pool's Secret; signed as a load grant is. */
+export const prefetchGrantSchema = z.strictObject({
+  access: codeAccessSchema,
+  expiresAtUnixMs: z.int(),
+  nonce: nonceSchema,
+  signature: signatureSchema,
+});
+export type PrefetchGrant = z.output<typeof prefetchGrantSchema>;
+
+/** Never that of a load: those begin with a pod's uid, in which there is no white space. */
+export function prefetchGrantPayload(digest: string, grant: Omit<PrefetchGrant, 'signature'>): string {
+  return ['prefetch of', digest, grant.expiresAtUnixMs, grant.nonce, accessText(grant.access)].join('\n');
+}
+
+/** One line, whatever is in it. */
+function accessText({ namespace, secretName, store = '' }: CodeAccess): string {
+  return JSON.stringify([namespace, secretName, store]);
 }
 
 /** A container of the pod that learns at load whose it is, and nothing but that: `service` of the same request. */
@@ -102,6 +129,10 @@ export const LOAD_ERROR_CODES = {
   // store
   StoreUnreachable: { status: 502, fault: 'store' },
   StoreRefused: { status: 502, fault: 'store' },
+  /** The pool's Secret, or a key in it, is missing, wrong, or not for this host-agent to read. */
+  CredentialsMissing: { status: 502, fault: 'store' },
+  /** The apiserver does not say what is in it. */
+  CredentialsUnavailable: { status: 503, fault: 'store' },
   // pod
   BadGrant: { status: 403, fault: 'pod' },
   PodUnknown: { status: 404, fault: 'pod' },
@@ -200,12 +231,19 @@ export const cacheReplySchema = z.object({
 export type CacheReply = z.output<typeof cacheReplySchema>;
 
 /** `POST /v1/prefetch`: bring this code to the node before anybody claims it. Claims go first, and a claim for it joins. */
-export const prefetchRequestSchema = z.strictObject({ code: codeSchema, peers: peersSchema.optional() });
+export const prefetchRequestSchema = z.strictObject({
+  code: codeSchema,
+  peers: peersSchema.optional(),
+  /** For a pool with credentials of its own. */
+  grant: prefetchGrantSchema.optional(),
+});
 export type PrefetchRequest = z.output<typeof prefetchRequestSchema>;
 
 export const prefetchStatusSchema = z.object({
   digest: z.string(),
   format: codeFormatSchema,
+  /** As its grant said. */
+  access: codeAccessSchema.optional(),
   state: z.enum(['queued', 'fetching', 'cached', 'failed']),
   receivedBytes: z.int(),
   /** As the store says; absent until it has answered. */

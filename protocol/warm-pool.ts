@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { poolCodeSchema } from './pool-code.ts';
 
 /**
  * WarmPool (`warmpool.dev/v1alpha1`). Written so that `generate/structural.ts` can turn it into a structural schema: no unions, no
@@ -113,6 +114,7 @@ export const warmPoolSpecSchema = z
       .describe(
         'How pods share a folder with the host-agent of their node: a CSI inline volume, or hostPath where those cannot be used (docs/pod-volume.md says what that costs).',
       ),
+    code: poolCodeSchema.optional(),
     standby: z
       .object({
         preImport: z

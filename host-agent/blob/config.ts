@@ -15,18 +15,30 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function parseStore(text: string, env: Environment): StoreConfig {
   if (text === '') return { kind: 'none' };
   if (text.startsWith('folder:') && text.length > 'folder:'.length) return { kind: 'folder', path: text.slice(7) };
+  const place = parseS3Store(text, env['AWS_REGION']);
+  if (place === undefined) {
+    throw new ConfigError(
+      '--store must be folder:/path or s3://bucket?endpoint=http(s)://…, and its addressing must be path or virtual',
+    );
+  }
+  const { bucket, ...where } = place;
+  const kind = new URL(text).searchParams.get('credentials') ?? 'auto';
+  return { kind: 's3', bucket, options: { ...where, credentials: credentialSource(kind, place.region, env) } };
+}
+
+/** A bucket and where it is; not who may read it. */
+export type S3Place = Omit<S3Options, 'credentials'> & { bucket: string };
+
+/** `s3://bucket?endpoint=https://…` with `region` and `addressing`. */
+export function parseS3Store(text: string, defaultRegion = 'us-east-1'): S3Place | undefined {
   const url = text.startsWith('s3://') && URL.canParse(text) ? new URL(text) : undefined;
   const endpoint = url?.searchParams.get('endpoint') ?? '';
-  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint)) {
-    throw new ConfigError('--store must be folder:/path or s3://bucket?endpoint=http(s)://…');
-  }
-  const region = url.searchParams.get('region') ?? env['AWS_REGION'] ?? 'us-east-1';
+  if (url === undefined || url.host === '' || !/^https?:\/\//.test(endpoint) || !URL.canParse(endpoint))
+    return undefined;
   const addressing = url.searchParams.get('addressing') ?? 'path';
-  if (addressing !== 'path' && addressing !== 'virtual') {
-    throw new ConfigError('--store: addressing must be path or virtual');
-  }
-  const credentials = credentialSource(url.searchParams.get('credentials') ?? 'auto', region, env);
-  return { kind: 's3', bucket: url.host, options: { endpoint: new URL(endpoint), region, addressing, credentials } };
+  if (addressing !== 'path' && addressing !== 'virtual') return undefined;
+  const region = url.searchParams.get('region') ?? defaultRegion;
+  return { bucket: url.host, endpoint: new URL(endpoint), region, addressing };
 }
 
 function credentialSource(kind: string, region: string, env: Environment): S3CredentialSource {

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { CircuitBreaker } from '../core/circuit-breaker.ts';
 import type { HostAgentConfig } from '../config.ts';
 import type { Clock } from '../clock.ts';
+import type { SecretReader } from '../secrets/secret-reader.ts';
 import type { BlobStore } from './blob-store.ts';
 import { BlobSources } from './blob-sources.ts';
 import { Downloader } from './downloader.ts';
@@ -13,6 +14,7 @@ import { HttpStore } from './http-store.ts';
 import type { MirrorOutcome } from './mirrored-store.ts';
 import { MirroredStore } from './mirrored-store.ts';
 import { OciStore } from './oci-store.ts';
+import { PoolStores } from './pool-stores.ts';
 import type { S3Options } from './s3-store.ts';
 import { S3Store } from './s3-store.ts';
 import { createSourceDispatcher } from './source-dispatcher.ts';
@@ -26,10 +28,14 @@ export interface CreateSourcesDeps {
   clock: Clock;
   budget: FetchBudget;
   onMirror: (outcome: MirrorOutcome) => void;
+  secrets: SecretReader;
 }
 
 /** The stores that this node's configuration names. */
-export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, config: SourcesConfig): BlobSources {
+export function createSources(
+  { clock, budget, onMirror, secrets }: CreateSourcesDeps,
+  config: SourcesConfig,
+): BlobSources {
   const {
     store,
     otherBuckets,
@@ -57,6 +63,7 @@ export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, co
   const buckets = new Map(named.map(({ bucket, options }) => [bucket, openBucket(bucket, options)]));
   const defaultStore =
     store.kind === 'folder' ? new FolderStore(store.path) : store.kind === 's3' ? buckets.get(store.bucket) : undefined;
+  const ownStore = store.kind === 's3' ? { ...store.options, bucket: store.bucket } : undefined;
   return new BlobSources({
     downloader: new Downloader({ clock, random, budget }),
     ...(defaultStore === undefined ? {} : { defaultStore }),
@@ -64,5 +71,6 @@ export function createSources({ clock, budget, onMirror }: CreateSourcesDeps, co
     oci: new OciStore(httpDeps, httpCredentials),
     file: new FileStore(allowFileRoot),
     buckets,
+    ofPools: new PoolStores({ secrets, s3: s3Deps, http: httpDeps, ownStore }),
   });
 }

@@ -1,38 +1,35 @@
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
+import { CredentialList, type HttpCredential, type HttpIdentity } from '../core/credential-list.ts';
 import { hostError } from '../errors.ts';
 
 const credentialSchema = z.union([
   z.strictObject({ url: z.url({ protocol: /^(https?|oci)$/ }), bearer: z.string().min(1) }),
   z.strictObject({ url: z.url({ protocol: /^(https?|oci)$/ }), username: z.string(), password: z.string() }),
 ]);
-type Credential = z.output<typeof credentialSchema>;
 
 /**
  * Who this node is to servers that ask, from a file of `[{"url": "https://host/prefix/", "bearer": "…"}]` or with `username` and
  * `password`: the longest prefix counts. The file (a mounted Secret) is read again when it changes. Whoever may claim on this node
  * may read what they open.
  */
-export class HttpCredentials {
+export class HttpCredentials implements HttpIdentity {
   readonly #path: string | undefined;
   #readAtMs = Number.NaN;
-  #credentials: Credential[] = [];
+  #credentials = new CredentialList([]);
 
   constructor(path: string | undefined) {
     this.#path = path;
   }
 
   authorizationFor(url: URL): string | undefined {
-    const found = this.find(url.href);
-    if (found === undefined) return undefined;
-    return 'bearer' in found ? `Bearer ${found.bearer}` : basicAuthorization(found.username, found.password);
+    this.#refresh();
+    return this.#credentials.authorizationFor(url);
   }
 
-  find(href: string): Credential | undefined {
+  find(href: string): HttpCredential | undefined {
     this.#refresh();
-    const isBelow = (prefix: string): boolean => href === prefix || href.startsWith(prefix.replace(/\/?$/, '/'));
-    const matching = this.#credentials.filter(({ url }) => isBelow(url));
-    return matching.toSorted((a, b) => b.url.length - a.url.length)[0];
+    return this.#credentials.find(href);
   }
 
   #refresh(): void {
@@ -40,7 +37,8 @@ export class HttpCredentials {
     try {
       const { mtimeMs } = statSync(this.#path);
       if (mtimeMs === this.#readAtMs) return;
-      this.#credentials = z.array(credentialSchema).parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      const entries = z.array(credentialSchema).parse(JSON.parse(readFileSync(this.#path, 'utf8')));
+      this.#credentials = new CredentialList(entries);
       this.#readAtMs = mtimeMs;
     } catch (error) {
       // the error itself may quote the file
@@ -49,8 +47,4 @@ export class HttpCredentials {
       throw hostError.storeRefusedBecause(`credentials file ${this.#path}`, why);
     }
   }
-}
-
-export function basicAuthorization(username: string, password: string): string {
-  return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }

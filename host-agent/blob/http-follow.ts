@@ -36,7 +36,8 @@ export async function getFollowing(
   throw hostError.sourceNotAllowed(publicUrl(url), `it is reached only over more than ${MAX_REDIRECTS} redirects`);
 }
 
-function checkAddress(url: URL, allowLoopback: boolean): void {
+/** By address; names are looked at when they are resolved. */
+export function checkAddress(url: URL, allowLoopback: boolean): void {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw hostError.sourceNotAllowed(publicUrl(url), 'it redirects away from http(s)');
   }

@@ -1,8 +1,7 @@
+import { basicAuthorization, type HttpIdentity } from '../core/credential-list.ts';
 import { publicUrl } from '../core/public-url.ts';
 import { hostError } from '../errors.ts';
 import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
-import type { HttpCredentials } from './http-credentials.ts';
-import { basicAuthorization } from './http-credentials.ts';
 import type { FollowDeps } from './http-follow.ts';
 import { getFollowing } from './http-follow.ts';
 import { blobOf, discard } from './http-get.ts';
@@ -10,9 +9,9 @@ import { blobOf, discard } from './http-get.ts';
 /** `http(s)://` URLs. */
 export class HttpStore implements BlobStore {
   readonly #deps: FollowDeps;
-  readonly #credentials: HttpCredentials;
+  readonly #credentials: HttpIdentity;
 
-  constructor(deps: FollowDeps, credentials: HttpCredentials) {
+  constructor(deps: FollowDeps, credentials: HttpIdentity) {
     this.#deps = deps;
     this.#credentials = credentials;
   }

@@ -1,11 +1,10 @@
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { basicAuthorization, type HttpIdentity } from '../core/credential-list.ts';
 import type { OciReference } from '../core/oci-reference.ts';
 import { parseBearerChallenge, parseOciSource } from '../core/oci-reference.ts';
 import { hostError } from '../errors.ts';
 import type { BlobStore, OpenedBlob, OpenOptions } from './blob-store.ts';
-import { basicAuthorization } from './http-credentials.ts';
-import type { HttpCredentials } from './http-credentials.ts';
 import type { FollowDeps } from './http-follow.ts';
 import { getFollowing } from './http-follow.ts';
 import type { HttpAnswer } from './http-get.ts';
@@ -26,10 +25,10 @@ const tokenSchema = z.object({ token: z.string().optional(), access_token: z.str
  */
 export class OciStore implements BlobStore {
   readonly #deps: FollowDeps;
-  readonly #credentials: HttpCredentials;
+  readonly #credentials: HttpIdentity;
   readonly #tokens = new Map<string, { authorization: string; untilMs: number }>();
 
-  constructor(deps: FollowDeps, credentials: HttpCredentials) {
+  constructor(deps: FollowDeps, credentials: HttpIdentity) {
     this.#deps = deps;
     this.#credentials = credentials;
   }

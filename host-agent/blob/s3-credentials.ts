@@ -2,18 +2,13 @@ import { readFile } from 'node:fs/promises';
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import type { Clock } from '../clock.ts';
+import type { S3Keys } from '../core/code-credentials.ts';
 import { hostError, isHostError } from '../errors.ts';
-
-export interface S3Credentials {
-  accessKeyId: string;
-  secretAccessKey: string;
-  sessionToken?: string;
-}
 
 /** Where credentials come from. `none`: requests go unsigned, for public buckets. */
 export type S3CredentialSource =
   | { kind: 'none' }
-  | { kind: 'static'; credentials: S3Credentials }
+  | { kind: 'static'; credentials: S3Keys }
   | { kind: 'web-identity'; stsEndpoint: URL; roleArn: string; tokenFile: string; sessionName: string }
   | { kind: 'container'; url: URL; tokenFile: string | undefined }
   | { kind: 'instance'; endpoint: URL };
@@ -23,7 +18,7 @@ const REFRESH_MS = 5 * 60_000;
 const LIMIT_MS = 5_000;
 
 interface Lease {
-  credentials: S3Credentials;
+  credentials: S3Keys;
   untilUnixMs: number;
 }
 
@@ -39,7 +34,7 @@ export class S3CredentialProvider {
     this.#source = source;
   }
 
-  async get(): Promise<S3Credentials | undefined> {
+  async get(): Promise<S3Keys | undefined> {
     if (this.#source.kind === 'none') return undefined;
     if (this.#source.kind === 'static') return this.#source.credentials;
     const leftMs = (this.#lease?.untilUnixMs ?? 0) - this.#deps.clock.now();

@@ -91,6 +91,7 @@ async function aCache(limitBytes = 100 * ENTRY, options: { sweepIdleMs?: number 
         file: none,
         oci: none,
         buckets: new Map(),
+        ofPools: { http: () => none, oci: () => none, s3: () => ({ store, origin: 'of a pool' }) },
       }),
       unpacker,
       clock: systemClock,
@@ -137,6 +138,31 @@ describe('the code cache', () => {
     expect(cache.take(code, pod('p4'))).toBe(first?.treePath);
     expect(cache.describe().entries).toMatchObject([{ digest: code.digest, inUse: 4 }]);
     expect(happened).toEqual([`cached ${code.digest}`]);
+  });
+
+  test('gives what one Secret has opened to nobody who comes with another or with none, nor the other way round', async () => {
+    const cache = await aCache();
+    const code = stored('a');
+    const of = (namespace: string, secretName: string) => ({ ...code, access: { namespace, secretName } });
+    const { treePath } = await cache.fetch(of('team-a', 'code'), wish('p1'));
+    expect(cache.take(of('team-a', 'code'), pod('p2'))).toBe(treePath);
+    const others = [code, of('team-b', 'code'), of('team-a', 'other')];
+    for (const other of others) {
+      expect(cache.take(other, pod('p3'))).toBeUndefined();
+      // as a store would that refuses them
+      const bytes = store.objects.get('a') ?? Buffer.alloc(0);
+      store.objects.delete('a');
+      await expect(cache.fetch(other, wish('p3'))).rejects.toMatchObject({ code: 'ObjectNotFound' });
+      store.objects.set('a', bytes);
+      expect((await cache.fetch(other, wish('p3'))).treePath).not.toBe(treePath);
+      cache.release(pod('p3'));
+    }
+    // not for those who were there a process ago either
+    const second = await aCache();
+    expect(await second.verifyAll()).toHaveLength(4);
+    expect(second.take(of('team-a', 'code'), pod('p4'))).toBe(treePath);
+    expect(second.take(of('team-c', 'code'), pod('p5'))).toBeUndefined();
+    expect(second.digests()).toEqual([code.digest]);
   });
 
   test('keeps a fetch going while anybody waits, and stops it when nobody does', async () => {

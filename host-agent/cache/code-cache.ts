@@ -1,10 +1,10 @@
 import PQueue from 'p-queue';
-import type { CodeReference, PodUid } from '@warmpool/protocol/fields.ts';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
 import type { CacheReply } from '@warmpool/protocol/host-agent-api.ts';
 import type { CodeSources } from '../blob/blob-sources.ts';
 import type { FetchPriority } from '../blob/fetch-budget.ts';
 import type { Clock } from '../clock.ts';
-import { cacheKey } from '../core/cache-key.ts';
+import { cacheKey, type WantedCode } from '../core/cache-key.ts';
 import type { CacheEntry } from '../core/cache-index.ts';
 import { CacheIndex } from '../core/cache-index.ts';
 import { SingleFlight } from '../core/single-flight.ts';
@@ -87,7 +87,7 @@ export class CodeCache {
   }
 
   /** The hot path: no disk, no promise. Pins the entry for the pod when it is there. */
-  take(code: CodeReference, podUid: PodUid): string | undefined {
+  take(code: WantedCode, podUid: PodUid): string | undefined {
     const key = cacheKey(code);
     if (this.#index.get(key, this.#deps.clock.now()) === undefined) return undefined;
     this.#index.pin(key, podUid);
@@ -95,14 +95,14 @@ export class CodeCache {
   }
 
   /** Brings the code here and pins it for the pod. */
-  async fetch(code: CodeReference, wish: FetchWish): Promise<FetchTimings & { treePath: string }> {
+  async fetch(code: WantedCode, wish: FetchWish): Promise<FetchTimings & { treePath: string }> {
     const { podUid, deadlineUnixMs, signal } = wish;
     const { treePath, ...timings } = await this.#bring(code, podUid, { kind: 'claim', deadlineUnixMs }, signal);
     return { treePath, ...timings };
   }
 
   /** Brings the code here and leaves it unpinned; gives way to every claim, and becomes one when a claim joins. */
-  async prefetch(code: CodeReference, signal: AbortSignal): Promise<void> {
+  async prefetch(code: WantedCode, signal: AbortSignal): Promise<void> {
     if (this.#index.get(cacheKey(code), this.#deps.clock.now()) !== undefined) return;
     // no pod has such a uid
     const holder = `prefetch of ${cacheKey(code)}`;
@@ -110,7 +110,7 @@ export class CodeCache {
     this.#index.unpin(holder);
   }
 
-  progressOf(code: CodeReference): Readonly<FetchProgress> | undefined {
+  progressOf(code: WantedCode): Readonly<FetchProgress> | undefined {
     return this.#progress.get(cacheKey(code));
   }
 
@@ -168,7 +168,7 @@ export class CodeCache {
   }
 
   async #bring(
-    code: CodeReference,
+    code: WantedCode,
     holder: string,
     priority: FetchPriority,
     signal: AbortSignal,
@@ -200,7 +200,7 @@ export class CodeCache {
     if (!progress.isStarted) this.#queue.setPriority(key, -priority.deadlineUnixMs);
   }
 
-  async #fly(key: string, code: CodeReference, priority: FetchPriority, signal: AbortSignal): Promise<FetchTimings> {
+  async #fly(key: string, code: WantedCode, priority: FetchPriority, signal: AbortSignal): Promise<FetchTimings> {
     if (this.#index.isUnverified(key) && (await this.#verify(key))) return NO_TIME;
     const progress: FetchProgress = { priority: { ...priority }, isStarted: false, receivedBytes: 0 };
     this.#progress.set(key, progress);
@@ -212,7 +212,7 @@ export class CodeCache {
     }
   }
 
-  async #fetch(key: string, code: CodeReference, progress: FetchProgress, signal: AbortSignal): Promise<FetchTimings> {
+  async #fetch(key: string, code: WantedCode, progress: FetchProgress, signal: AbortSignal): Promise<FetchTimings> {
     const { clock, onFetched } = this.#deps;
     const startedMs = clock.monotonic();
     const room = this.#room.reservation();

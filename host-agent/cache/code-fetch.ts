@@ -1,5 +1,5 @@
-import type { CodeReference } from '@warmpool/protocol/fields.ts';
 import type { CodeSources } from '../blob/blob-sources.ts';
+import type { WantedCode } from '../core/cache-key.ts';
 import type { Download } from '../blob/downloader.ts';
 import type { FetchPriority } from '../blob/fetch-budget.ts';
 import type { Clock } from '../clock.ts';
@@ -35,7 +35,7 @@ export interface CodeFetchDeps {
 }
 
 export interface FetchJob {
-  code: CodeReference;
+  code: WantedCode;
   progress: FetchProgress;
   room: Reservation;
   signal: AbortSignal;

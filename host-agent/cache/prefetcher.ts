@@ -1,7 +1,6 @@
 import PQueue from 'p-queue';
-import type { CodeReference } from '@warmpool/protocol/fields.ts';
 import type { PrefetchStatus } from '@warmpool/protocol/host-agent-api.ts';
-import { cacheKey } from '../core/cache-key.ts';
+import { cacheKey, type WantedCode } from '../core/cache-key.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { CodeCache } from './code-cache.ts';
 
@@ -13,7 +12,7 @@ const MAX_WAITING = 1_000;
 const MAX_REMEMBERED = 200;
 
 interface Prefetch {
-  code: CodeReference;
+  code: WantedCode;
   outcome?: { state: 'cached' } | { state: 'failed'; code: string; message: string };
 }
 
@@ -34,7 +33,7 @@ export class Prefetcher {
   }
 
   /** Asking again for what is under way changes nothing; for what has ended, it begins again. */
-  start(code: CodeReference): PrefetchStatus {
+  start(code: WantedCode): PrefetchStatus {
     const key = cacheKey(code);
     const known = this.#prefetches.get(key);
     if (known !== undefined && known.outcome === undefined) return this.#describe(known);
@@ -75,7 +74,8 @@ export class Prefetcher {
   #describe({ code, outcome }: Prefetch): PrefetchStatus {
     const progress = this.#deps.cache.progressOf(code);
     const { sizeBytes, receivedBytes = 0, isStarted = false } = progress ?? {};
-    const named = { digest: code.digest, format: code.format };
+    const { digest, format, access } = code;
+    const named = { digest, format, ...(access === undefined ? {} : { access }) };
     if (outcome?.state === 'cached') return { ...named, state: 'cached', receivedBytes };
     if (outcome?.state === 'failed') {
       return { ...named, state: 'failed', receivedBytes, error: { code: outcome.code, message: outcome.message } };

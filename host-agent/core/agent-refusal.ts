@@ -29,6 +29,8 @@ const NOT_AN_AGENTS: ReadonlySet<string> = new Set<LoadErrorCode>([
   'SourceNotAllowed',
   'StoreUnreachable',
   'StoreRefused',
+  'CredentialsMissing',
+  'CredentialsUnavailable',
   'CacheFull',
   'SidecarFailed',
   'Draining',

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { LoadGrant } from '@warmpool/protocol/host-agent-api.ts';
-import { grantPayload, loadGrantSchema } from '@warmpool/protocol/host-agent-api.ts';
+import type { LoadGrant, PrefetchGrant } from '@warmpool/protocol/host-agent-api.ts';
+import { grantPayload, loadGrantSchema, prefetchGrantPayload } from '@warmpool/protocol/host-agent-api.ts';
 import { GrantGate } from './grant.ts';
 
 const KEY = Buffer.from('0123456789abcdef');
@@ -57,5 +57,45 @@ describe('a load grant', () => {
     gate.admit(aGrant({ nonce: '3'.repeat(32) }, third), 0);
     expect(() => gate.admit(aGrant({ nonce: '4'.repeat(32) }), 0)).toThrow('wrong signature');
     expect(() => gate.admit(aGrant({ nonce: '1'.repeat(32) }, second), 0)).toThrow('has been used before');
+  });
+});
+
+describe('a grant for a pool’s Secret', () => {
+  const access = { namespace: 'team-a', secretName: 'code' };
+  const store = 's3://bucket?endpoint=https://store.example.com';
+
+  test('lets through that Secret with that store, and no other', () => {
+    const signed = aGrant({ access });
+    for (const forged of [
+      { namespace: 'team-b', secretName: 'code' },
+      { namespace: 'team-a', secretName: 'other' },
+      { ...access, store },
+      undefined,
+    ]) {
+      expect(() => new GrantGate(KEY).admit({ ...signed, access: forged }, 0)).toThrow('wrong signature');
+    }
+    expect(() => new GrantGate(KEY).admit({ ...aGrant(), access }, 0)).toThrow('wrong signature');
+    new GrantGate(KEY).admit(signed, 0);
+  });
+
+  test('of a load is none for a prefetch, nor the other way round', () => {
+    const times = { expiresAtUnixMs: 10_000, nonce: '0'.repeat(32) };
+    const digest = `sha256:${'a'.repeat(64)}`;
+    const payload = prefetchGrantPayload(digest, { access, ...times });
+    const prefetch: PrefetchGrant = {
+      access,
+      ...times,
+      signature: createHmac('sha256', KEY).update(payload).digest('hex'),
+    };
+    const other = `sha256:${'b'.repeat(64)}`;
+    expect(() => new GrantGate(KEY).admitPrefetch(prefetch, other, 0)).toThrow('wrong signature');
+    const load = aGrant({ access });
+    expect(() => new GrantGate(KEY).admitPrefetch({ ...prefetch, signature: load.signature }, digest, 0)).toThrow(
+      'wrong signature',
+    );
+    expect(() => new GrantGate(KEY).admit({ ...load, signature: prefetch.signature }, 0)).toThrow('wrong signature');
+    const gate = new GrantGate(KEY);
+    gate.admitPrefetch(prefetch, digest, 0);
+    expect(() => gate.admitPrefetch(prefetch, digest, 0)).toThrow('has been used before');
   });
 });

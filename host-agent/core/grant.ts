@@ -1,6 +1,6 @@
 import { createHmac, createSecretKey, timingSafeEqual, type KeyObject } from 'node:crypto';
-import type { LoadGrant } from '@warmpool/protocol/host-agent-api.ts';
-import { grantPayload } from '@warmpool/protocol/host-agent-api.ts';
+import type { LoadGrant, PrefetchGrant } from '@warmpool/protocol/host-agent-api.ts';
+import { grantPayload, prefetchGrantPayload } from '@warmpool/protocol/host-agent-api.ts';
 import { hostError } from '../errors.ts';
 
 /** A claim may take at most ten minutes; a grant beyond that means that two clocks disagree. */
@@ -28,8 +28,15 @@ export class GrantGate {
   }
 
   admit(grant: LoadGrant, nowUnixMs: number): void {
-    const { signature, ...signed } = grant;
-    const payload = grantPayload(signed);
+    this.#admit(grant, grantPayload(grant), nowUnixMs);
+  }
+
+  admitPrefetch(grant: PrefetchGrant, digest: string, nowUnixMs: number): void {
+    this.#admit(grant, prefetchGrantPayload(digest, grant), nowUnixMs);
+  }
+
+  #admit(grant: LoadGrant | PrefetchGrant, payload: string, nowUnixMs: number): void {
+    const { signature } = grant;
     const given = Buffer.from(signature, 'hex');
     const isSigned = this.#keys.some((key) =>
       timingSafeEqual(createHmac('sha256', key).update(payload).digest(), given),

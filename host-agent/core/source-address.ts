@@ -15,3 +15,8 @@ export function isNodeLocalAddress(address: string): boolean {
   const family = isIP(address);
   return family === 0 || nodeLocal.check(address, family === 6 ? 'ipv6' : 'ipv4');
 }
+
+/** As a person writes it in a setting. */
+export function isLoopbackHost(host: string): boolean {
+  return ['127.0.0.1', '::1', '[::1]', 'localhost'].includes(host);
+}

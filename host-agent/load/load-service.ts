@@ -181,10 +181,11 @@ export class LoadService {
   }
 
   async #bringCode(
-    { code, grant, deadlineUnixMs, peers }: HostLoadRequest,
+    { code: reference, grant, deadlineUnixMs, peers }: HostLoadRequest,
     caller: AbortSignal,
   ): Promise<DeliveredCode> {
     const { cache, clock } = this.#deps;
+    const code = { ...reference, access: grant.access };
     const cached = cache.take(code, grant.podUid);
     if (cached !== undefined) return { treePath: cached, codeSource: 'cache', fetchMs: 0, unpackMs: 0 };
     this.#deps.peers?.learn(code.digest, peers ?? []);

@@ -2,10 +2,11 @@ import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { digestOfArtefact } from '../core/cache-key.ts';
 import { GrowingFile } from './growing-file.ts';
 
 const CHUNK_BYTES = 256 * 1024;
-const NAME = /^[0-9a-f]{64}$/;
+const NAME = /^([0-9a-f]{64})(-[0-9a-f]{32})?$/;
 const MAX_EXPECTING = 256;
 
 /** Something that peers can have, perhaps not yet all of it. */
@@ -29,7 +30,7 @@ export interface ArtefactStoreDeps {
 }
 
 /**
- * What was fetched as it was fetched, since a tree cannot be turned back into the bytes that its digest names. By digest, least recently
+ * What was fetched as it was fetched, since a tree cannot be turned back into the bytes that its digest names. By digest and owner, least recently
  * used first to go, and never longer than the tree. Others may read what is still arriving: they check the digest themselves.
  */
 export class ArtefactStore {
@@ -66,7 +67,7 @@ export class ArtefactStore {
     const found: { name: string; sizeBytes: number; usedMs: number }[] = [];
     for (const name of await readdir(folder)) {
       const { size: sizeBytes, mtimeMs: usedMs } = await stat(join(folder, name));
-      if (NAME.test(name) && holds.has(`sha256:${name}`)) found.push({ name, sizeBytes, usedMs });
+      if (NAME.test(name) && holds.has(digestOfArtefact(`sha256:${name}`))) found.push({ name, sizeBytes, usedMs });
       else await rm(join(folder, name), { recursive: true, force: true });
     }
     for (const { name, sizeBytes } of found.sort((a, b) => a.usedMs - b.usedMs)) store.#add(name, sizeBytes);
@@ -80,8 +81,8 @@ export class ArtefactStore {
   }
 
   /** Undefined when it is there, on its way or too large: then nothing is to be written. */
-  async begin(digest: string, sizeBytes: number | undefined): Promise<IncomingArtefact | undefined> {
-    const hex = hexOf(digest);
+  async begin(id: string, sizeBytes: number | undefined): Promise<IncomingArtefact | undefined> {
+    const hex = hexOf(id);
     if (this.#kept.has(hex) || this.#growing.has(hex) || (sizeBytes ?? 0) > this.limitBytes) return undefined;
     const path = join(this.#folder, `incoming-${this.#next++}`);
     const file = await GrowingFile.create(path, sizeBytes);
@@ -115,8 +116,8 @@ export class ArtefactStore {
     };
   }
 
-  find(digest: string): Artefact | undefined {
-    const hex = hexOf(digest);
+  find(id: string): Artefact | undefined {
+    const hex = hexOf(id);
     const growing = this.#growing.get(hex);
     if (growing !== undefined) {
       return {
@@ -130,22 +131,23 @@ export class ArtefactStore {
   }
 
   /** Also one whose fetch begins within that time, for who was sent here a moment too early. */
-  async findSoon(digest: string, waitMs: number): Promise<Artefact | undefined> {
-    const found = this.find(digest);
+  async findSoon(id: string, waitMs: number): Promise<Artefact | undefined> {
+    const found = this.find(id);
     if (found !== undefined || this.#expecting.size >= MAX_EXPECTING) return found;
     const { promise, resolve } = Promise.withResolvers<void>();
-    const expecting = { hex: hexOf(digest), wake: resolve };
+    const expecting = { hex: hexOf(id), wake: resolve };
     const timer = setTimeout(resolve, waitMs);
     this.#expecting.add(expecting);
     await promise;
     this.#expecting.delete(expecting);
     clearTimeout(timer);
-    return this.find(digest);
+    return this.find(id);
   }
 
-  /** Its tree is gone. */
+  /** The last tree of that digest is gone. */
   drop(digest: string): void {
-    this.#kept.delete(hexOf(digest));
+    const hex = hexOf(digest);
+    for (const name of this.#kept.keys()) if (name.startsWith(hex)) this.#kept.delete(name);
   }
 
   #add(hex: string, sizeBytes: number): void {
@@ -204,6 +206,7 @@ async function readAt(handle: FileHandle, position: number, bytes: number): Prom
   return buffer.subarray(0, bytesRead);
 }
 
-function hexOf(digest: string): string {
-  return digest.slice('sha256:'.length);
+/** A digest, or the id of an artefact (core/cache-key.ts). */
+function hexOf(id: string): string {
+  return id.slice('sha256:'.length);
 }

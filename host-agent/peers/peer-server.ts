@@ -4,7 +4,7 @@ import type { Clock } from '../clock.ts';
 import type { ServeLimits } from '../core/serve-limits.ts';
 import type { Artefact, ArtefactStore } from './artefact-store.ts';
 
-const CODE = /^\/v1\/code\/([0-9a-f]{64})$/;
+const CODE = /^\/v1\/code\/([0-9a-f]{64}(?:-[0-9a-f]{32})?)$/;
 const REST = /^bytes=(\d{1,15})-$/;
 /** Nothing went through for this long: whoever asked is gone, or has gone elsewhere. */
 const IDLE_LIMIT_MS = 10_000;
@@ -23,7 +23,7 @@ export interface PeerServerDeps {
   onServed: (outcome: ServedOutcome, bytes: number) => void;
 }
 
-/** `GET /v1/code/<sha256>`: the bytes with that digest, whole or from a byte on, also while they arrive. */
+/** `GET /v1/code/<sha256>[-<owner>]`: the bytes with that digest, of that owner, whole or from a byte on, also while they arrive. */
 export function servePeers(deps: PeerServerDeps): (request: IncomingMessage, response: ServerResponse) => void {
   return (request, response) => {
     const hex = CODE.exec(request.url ?? '')?.[1];
@@ -34,8 +34,8 @@ export function servePeers(deps: PeerServerDeps): (request: IncomingMessage, res
 }
 
 /** Never rejects. */
-async function answer(deps: PeerServerDeps, digest: string, fromByte: number, response: ServerResponse): Promise<void> {
-  const artefact = await deps.artefacts.findSoon(digest, EXPECT_MS);
+async function answer(deps: PeerServerDeps, id: string, fromByte: number, response: ServerResponse): Promise<void> {
+  const artefact = await deps.artefacts.findSoon(id, EXPECT_MS);
   if (artefact === undefined || fromByte > (artefact.sizeBytes ?? fromByte)) {
     deps.onServed('absent', 0);
     return void response.writeHead(404).end();

@@ -2,6 +2,7 @@ import type { Dispatcher } from 'undici';
 import type { BlobStore, OpenedBlob, OpenOptions } from '../blob/blob-store.ts';
 import { within } from '../blob/within.ts';
 import type { Clock } from '../clock.ts';
+import { digestOfArtefact } from '../core/cache-key.ts';
 import { hostError } from '../errors.ts';
 import type { PeerDirectory } from './peer-directory.ts';
 
@@ -41,7 +42,7 @@ interface Answer {
 }
 
 /**
- * The agents of other nodes, as a store whose objects are digests. Reads from one of them at a time; when it fails the next one goes
+ * The agents of other nodes, as a store whose objects are digests (and their owners). Reads from one of them at a time; when it fails the next one goes
  * on where it ended. Fails with StoreUnreachable when none is left: then the origin has to be asked.
  */
 export class PeerStore implements BlobStore {
@@ -51,21 +52,21 @@ export class PeerStore implements BlobStore {
     this.#deps = deps;
   }
 
-  async open(digest: string, { signal }: OpenOptions): Promise<OpenedBlob> {
-    const first = await this.#ask(digest, 0, undefined, new Set(), signal);
-    if (first === undefined) throw noPeer(digest);
+  async open(id: string, { signal }: OpenOptions): Promise<OpenedBlob> {
+    const first = await this.#ask(id, 0, undefined, new Set(), signal);
+    if (first === undefined) throw noPeer(id);
     const used = new Set([first.peer]);
     const { sizeBytes } = first;
     return {
       ...(sizeBytes === undefined ? {} : { sizeBytes }),
-      stream: this.#read(digest, first, used, signal),
+      stream: this.#read(id, first, used, signal),
       blame: () => used.forEach((peer) => this.#failed(peer, 'wrong_bytes')),
     };
   }
 
   /** The first peer that answers; those in `except` are not asked. */
   async #ask(
-    digest: string,
+    id: string,
     fromByte: number,
     sizeBytes: number | undefined,
     except: ReadonlySet<string>,
@@ -73,7 +74,7 @@ export class PeerStore implements BlobStore {
   ): Promise<Answer | undefined> {
     const { clock, directory, patienceMs, onOutcome } = this.#deps;
     const untilMs = clock.monotonic() + OPEN_PATIENCES * patienceMs;
-    for (const peer of directory.peersOf(digest)) {
+    for (const peer of directory.peersOf(digestOfArtefact(id))) {
       const leftMs = untilMs - clock.monotonic();
       if (leftMs <= 0) return undefined;
       if (except.has(peer)) continue;
@@ -81,7 +82,7 @@ export class PeerStore implements BlobStore {
         onOutcome('paused');
         continue;
       }
-      const answer = await this.#get(peer, digest, fromByte, Math.min(leftMs, patienceMs), signal);
+      const answer = await this.#get(peer, id, fromByte, Math.min(leftMs, patienceMs), signal);
       const isSame = sizeBytes === undefined || answer?.sizeBytes === undefined || answer.sizeBytes === sizeBytes;
       if (answer !== undefined && isSame) return answer;
     }
@@ -90,7 +91,7 @@ export class PeerStore implements BlobStore {
 
   async #get(
     peer: string,
-    digest: string,
+    id: string,
     fromByte: number,
     limitMs: number,
     signal: AbortSignal,
@@ -101,7 +102,7 @@ export class PeerStore implements BlobStore {
     try {
       answer = await this.#deps.dispatcher.request({
         origin: peer,
-        path: `/v1/code/${digest.slice('sha256:'.length)}`,
+        path: `/v1/code/${id.slice('sha256:'.length)}`,
         method: 'GET',
         headers: fromByte === 0 ? {} : { range: `bytes=${fromByte}-` },
         signal: AbortSignal.any([signal, patience.signal]),
@@ -125,7 +126,7 @@ export class PeerStore implements BlobStore {
   }
 
   async *#read(
-    digest: string,
+    id: string,
     first: Answer,
     used: Set<string>,
     signal: AbortSignal,
@@ -151,9 +152,9 @@ export class PeerStore implements BlobStore {
       this.#failed(current.peer, flow.isSlow ? 'slow' : 'broke_off');
       const next =
         handovers < MAX_HANDOVERS
-          ? await this.#ask(digest, receivedBytes, first.sizeBytes, new Set([current.peer]), signal)
+          ? await this.#ask(id, receivedBytes, first.sizeBytes, new Set([current.peer]), signal)
           : undefined;
-      if (next === undefined) throw noPeer(digest);
+      if (next === undefined) throw noPeer(id);
       used.add(next.peer);
       current = next;
     }
@@ -167,8 +168,8 @@ export class PeerStore implements BlobStore {
   }
 }
 
-function noPeer(digest: string): Error {
-  return hostError.storeUnreachable('the peers', `none of them gives ${digest} now`);
+function noPeer(id: string): Error {
+  return hostError.storeUnreachable('the peers', `none of them gives ${id} now`);
 }
 
 /** Ends with an error when what it is waited for comes too slowly; time that its reader takes does not count. */

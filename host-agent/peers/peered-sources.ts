@@ -1,5 +1,5 @@
-import type { CodeReference } from '@warmpool/protocol/fields.ts';
 import type { CodeSources } from '../blob/blob-sources.ts';
+import { artefactId, type WantedCode } from '../core/cache-key.ts';
 import type { Download, DownloadTail, DownloadWish, Downloader } from '../blob/downloader.ts';
 import { isHostError } from '../errors.ts';
 import type { ArtefactStore, IncomingArtefact } from './artefact-store.ts';
@@ -23,22 +23,22 @@ export class PeeredSources implements CodeSources {
     this.#deps = deps;
   }
 
-  async open(code: CodeReference, wish: DownloadWish): Promise<Download> {
+  async open(code: WantedCode, wish: DownloadWish): Promise<Download> {
     const { origin, artefacts, onProblem } = this.#deps;
     const download = (await this.#fromPeers(code, wish)) ?? (await origin.open(code, wish));
     // a disk that takes no copy must not cost anybody the code
-    const incoming = await artefacts.begin(code.digest, download.sizeBytes).catch((error: unknown) => {
+    const incoming = await artefacts.begin(artefactId(code), download.sizeBytes).catch((error: unknown) => {
       onProblem(error);
       return undefined;
     });
     return incoming === undefined ? download : new CopiedDownload(download, incoming, onProblem);
   }
 
-  async #fromPeers({ digest }: CodeReference, wish: DownloadWish): Promise<Download | undefined> {
+  async #fromPeers(code: WantedCode, wish: DownloadWish): Promise<Download | undefined> {
     const { directory, peers, downloader } = this.#deps;
-    if (wish.originOnly === true || directory.peersOf(digest).length === 0) return undefined;
+    if (wish.originOnly === true || directory.peersOf(code.digest).length === 0) return undefined;
     try {
-      return await downloader.open(peers, digest, 'peers', wish);
+      return await downloader.open(peers, artefactId(code), 'peers', wish);
     } catch (error) {
       if (isHostError(error, 'StoreUnreachable')) return undefined;
       throw error;

@@ -19,6 +19,7 @@ import { DEFAULT_FETCH_BUDGET, FetchBudget } from '../blob/fetch-budget.ts';
 import { CacheFolder } from '../cache/cache-folder.ts';
 import { CodeCache } from '../cache/code-cache.ts';
 import { systemClock } from '../clock.ts';
+import type { WantedCode } from '../core/cache-key.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
 import { tarOf } from '../testing/tar-builder.ts';
@@ -77,8 +78,8 @@ interface Node {
   registry: Registry;
   cacheFolder: CacheFolder;
   /** As the cache would: read to the end, and say whether the digest was right. */
-  bring(code: CodeReference): Promise<Buffer>;
-  begin(code: CodeReference): Promise<Download>;
+  bring(code: WantedCode): Promise<Buffer>;
+  begin(code: WantedCode): Promise<Download>;
   asked(): Promise<Record<string, number>>;
 }
 
@@ -102,7 +103,7 @@ async function aNode(name: string, config: Partial<PeersConfig> = {}): Promise<N
   const sources = peers.over(sourcesOf(budget));
   const signal = new AbortController().signal;
   const priority = { kind: 'claim', deadlineUnixMs: 0 } as const;
-  const begin = (code: CodeReference): Promise<Download> => sources.open(code, { signal, priority, wantsTail: false });
+  const begin = (code: WantedCode): Promise<Download> => sources.open(code, { signal, priority, wantsTail: false });
   return {
     ...{ peers, registry, cacheFolder, begin },
     bring: async (code) => {
@@ -123,7 +124,16 @@ async function aNode(name: string, config: Partial<PeersConfig> = {}): Promise<N
 function sourcesOf(budget: FetchBudget): BlobSources {
   const none: BlobStore = { open: () => Promise.reject(new Error('not used')) };
   const downloader = new Downloader({ clock, random: Math.random, budget });
-  return new BlobSources({ downloader, defaultStore: origin, http: none, file: none, oci: none, buckets: new Map() });
+  const ofPools = { http: () => none, oci: () => none, s3: () => ({ store: origin, origin: 'of a pool' }) };
+  const stores = {
+    defaultStore: origin,
+    http: none,
+    file: none,
+    oci: none,
+    buckets: new Map<string, BlobStore>(),
+    ofPools,
+  };
+  return new BlobSources({ downloader, ...stores });
 }
 
 async function whole({ stream }: Download): Promise<Buffer> {
@@ -150,6 +160,24 @@ test('what one node has, another gets from it, and gives on', async () => {
   }
   expect(origin.opened).toBe(1);
   expect(await nodes[2]?.asked()).toEqual({ served: 1 });
+});
+
+test('what one Secret has opened is given to nodes that come with the same, and to no others', async () => {
+  const code = origin.put('a');
+  const ofTeamA: WantedCode = { ...code, access: { namespace: 'team-a', secretName: 'code' } };
+  const [first, second, third] = [await aNode('n0'), await aNode('n1'), await aNode('n2')];
+  await first.bring(ofTeamA);
+  await expect.poll(() => readdirSync(join(folder, 'n0', 'artefacts'))).toHaveLength(1);
+  for (const node of [second, third]) node.peers.directory.learn(code.digest, [first.peers.url]);
+  await second.bring(ofTeamA);
+  expect(await second.asked()).toEqual({ served: 1 });
+  expect(origin.opened).toBe(1);
+  const others = [code, { ...code, access: { namespace: 'team-b', secretName: 'code' } }];
+  for (const other of others) await third.bring(other);
+  expect(await third.asked()).toEqual({ absent: 2 });
+  expect(origin.opened).toBe(3);
+  first.peers.drop(code.digest);
+  await expect.poll(() => readdirSync(join(folder, 'n0', 'artefacts'))).toEqual([]);
 });
 
 test('what is still arriving is given on as it arrives', async () => {

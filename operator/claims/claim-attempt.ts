@@ -1,13 +1,9 @@
-import { createHmac, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import type { ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim-api.ts';
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
-import {
-  grantPayload,
-  LOAD_ERROR_CODES,
-  type HostLoadReply,
-  type HostLoadRequest,
-} from '@warmpool/protocol/host-agent-api.ts';
+import { LOAD_ERROR_CODES, type HostLoadReply, type HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
 import type { Runtime } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { Clock } from '../engine/clock.ts';
 import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
 import { claimStandby } from '../core/pod-transitions.ts';
@@ -18,6 +14,7 @@ import { ClaimError, claimError } from '../errors.ts';
 import type { CodeSpread } from './code-spread.ts';
 import { HostAgentError, type HostAgentClient } from './host-agent-client.ts';
 import type { Retirement } from './retirement.ts';
+import { signLoad } from './sign-grant.ts';
 import type { Candidate } from './standby-index.ts';
 
 export interface ClaimAttemptDeps {
@@ -34,6 +31,8 @@ export interface AttemptInput {
   candidate: Candidate;
   request: ClaimRequest;
   runtime: Runtime;
+  /** Of the pool; the grant says it, so that no forged load can name another pool's Secret. */
+  access: CodeAccess | undefined;
   record: ClaimRecord;
   /** The WarmPoolClaim to hand the pod to, if the claim came from one. */
   owner: OwnerReference | undefined;
@@ -142,11 +141,12 @@ function hostLoad(
     epoch: candidate.epoch,
     claimId: request.claimId,
     fence: record.fence,
+    ...(input.access !== undefined && { access: input.access }),
     expiresAtUnixMs: Math.ceil(nowUnixMs + leftMs),
     nonce: deps.randomHex(16),
   };
   return {
-    grant: { ...grant, signature: createHmac('sha256', deps.grantKey).update(grantPayload(grant)).digest('hex') },
+    grant: signLoad(deps.grantKey, grant),
     function: request.function,
     runtime: input.runtime,
     kind: request.kind,

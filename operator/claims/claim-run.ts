@@ -2,9 +2,11 @@ import type { Claim, ClaimRequest, ClaimTimings } from '@warmpool/protocol/claim
 import PQueue from 'p-queue';
 import type { ClaimRecord } from '@warmpool/protocol/claim-record.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { EventRecorder } from '../engine/events.ts';
 import type { OwnerReference, Stored } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
+import { codeAccess } from '../core/code-access.ts';
 import { poolKey, type StoredPod } from '../core/pod-view.ts';
 import type { WarmPool } from '../core/resources.ts';
 import { ClaimError, claimError, notLeader } from '../errors.ts';
@@ -18,6 +20,7 @@ import type { IdleReuse } from './idle-reuse.ts';
 import type { Inventory } from './inventory.ts';
 import type { NodeView } from './node-view.ts';
 import type { Candidate } from './standby-index.ts';
+import { tellPool } from './tell-pool.ts';
 import { waitForStandby } from './standby-wait.ts';
 
 export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
@@ -30,6 +33,7 @@ export interface ClaimRunDeps extends ClaimAttemptDeps, ColdStartDeps {
   servingTerm: () => number | undefined;
   /** How many claims load now: whoever shares a machine with them may want to step aside. */
   onLoading?: ((underWay: number) => void) | undefined;
+  events: Pick<EventRecorder, 'record'>;
   log: Log;
 }
 
@@ -68,7 +72,7 @@ export class ClaimRun {
     arrivedMs: number,
     owner: OwnerReference | undefined,
   ): Promise<Claim> {
-    const { clock, idle, ledger, log } = this.#deps;
+    const { clock, idle, ledger, log, events } = this.#deps;
     const pool = await findPool(this.#deps, entry.namespace, entry.pool);
     const key = poolKey(entry.namespace, entry.pool);
     const deadlineMonotonicMs = arrivedMs + request.deadlineMs;
@@ -90,7 +94,9 @@ export class ClaimRun {
       ledger.bind(entry, candidate.uid);
       const record = this.#record(work, source);
       const onOwned = (pod: StoredPod): void => this.#raiseCpu(work, pod);
-      const input = { ...work, candidate, record, runtime: pool.spec.runtime, isWritten: source === 'cold', onOwned };
+      const isWritten = source === 'cold';
+      const { runtime } = pool.spec;
+      const input = { ...work, candidate, record, runtime, access: codeAccess(pool), isWritten, onOwned };
       const result = await this.#attempt(input);
       if (result.kind === 'ready') return this.#ready(work, { ...instanceOf(candidate, result), ...picked });
       ledger.unbind(entry);
@@ -98,6 +104,7 @@ export class ClaimRun {
       this.#deps.inventory.release(candidate.uid);
       last = result.error;
       this.#guard.noteFailure(last.cause);
+      tellPool(events, pool, last);
       if (result.kind === 'fail' || entry.cancel.signal.aborted) throw last;
       const pod = candidate.pod.metadata.name;
       log.warn({ claimId: entry.claimId, pool: key, pod, err: last }, 'claim goes on with another pod');

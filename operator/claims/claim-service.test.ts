@@ -1,5 +1,8 @@
+import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import { grantPayload, loadGrantSchema } from '@warmpool/protocol/host-agent-api.ts';
 import { PODS, WARM_POOLS } from '../core/resources.ts';
+import { EVENTS_RESOURCE } from '../engine/events.ts';
 import { KubeError } from '../engine/kube-client.ts';
 import { ClaimError } from '../errors.ts';
 import { aClaim, aPool } from '../../test/support/builders.ts';
@@ -59,6 +62,36 @@ describe('a claim', () => {
     const before = calls.slice(0, calls.indexOf('answered')).filter((call) => call !== 'load');
     expect(before.filter((call) => call === 'patch')).toHaveLength(1);
     expect(before.filter((call) => call === 'get' || call === 'list')).toEqual([]);
+  });
+
+  it('names the pool’s Secret in what the grant signs, and its pool says when that Secret is missing', async () => {
+    const code = { credentials: { secretName: 'code' }, store: 's3://bucket?endpoint=https://s3.example.com' };
+    const world = await filled({ code });
+    await claim(world, 'c1');
+    const access = { namespace: 'default', secretName: 'code', store: code.store };
+    const { grant } = world.node.loads[0] ?? {};
+    expect(grant?.access).toEqual(access);
+    const { signature, ...signed } = grant ?? Object.assign({}, grant);
+    const sign = (payload: string): string => createHmac('sha256', Buffer.alloc(32, 7)).update(payload).digest('hex');
+    expect(signature).toBe(sign(grantPayload(loadGrantSchema.omit({ signature: true }).parse(signed))));
+
+    const words = 'Secret code in namespace default does not exist';
+    world.node.beforeLoad = () => {
+      throw new HostAgentError(502, 'CredentialsMissing', words);
+    };
+    expect(await refusal(claim(world, 'c2'))).toMatchObject({
+      code: 'CredentialsMissing',
+      statusCode: 502,
+      message: words,
+    });
+    await world.clock.advance(1_000);
+    expect(world.cluster.snapshot(EVENTS_RESOURCE)).toContainEqual(
+      expect.objectContaining({
+        reason: 'CredentialsMissing',
+        note: `A claim failed: ${words}`,
+        regarding: expect.objectContaining({ kind: 'WarmPool', name: 'nodejs' }) as object,
+      }),
+    );
   });
 
   it('sent 50 times at once with one id gives one instance and 50 equal answers', async () => {

@@ -95,6 +95,11 @@ export class WarmPoolClaimController {
     } catch (error) {
       if (isKubeError(error, 404))
         throw new ClaimError('SecretNotFound', 404, `there is no secret ${name} in namespace ${namespace}`);
+      // until somebody lets it: the claim stays in line
+      if (isKubeError(error, 403)) {
+        const message = `secret ${name} in namespace ${namespace} may not be read by the operator: a Role there has to name it (docs/install.md)`;
+        throw new ClaimError('SecretForbidden', 503, message);
+      }
       throw error;
     }
   }

@@ -1,7 +1,11 @@
+import type { KeyObject } from 'node:crypto';
 import type { CodeReference } from '@warmpool/protocol/fields.ts';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { PrefetchStatus } from '@warmpool/protocol/host-agent-api.ts';
 import type { PrefetchNode } from '@warmpool/protocol/prefetch-api.ts';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
+import { signPrefetch } from '../claims/sign-grant.ts';
+import { isSameAccess } from '../core/code-access.ts';
 import { sleep, type Clock } from '../engine/clock.ts';
 import { jitteredBackoffMs, type Random } from '../engine/random.ts';
 
@@ -9,10 +13,14 @@ export interface PrefetchOnNodeDeps {
   clock: Clock;
   random: Random;
   hostAgents: HostAgentClient;
+  grantKey: KeyObject;
+  randomHex: (bytes: number) => string;
 }
 
 export interface NodePrefetch {
   code: CodeReference;
+  /** Of the pools whose nodes these are. */
+  access: CodeAccess | undefined;
   peers: string[] | undefined;
   /** Kept up to date. */
   item: PrefetchNode;
@@ -21,6 +29,8 @@ export interface NodePrefetch {
 }
 
 const CALL_TIMEOUT_MS = 5_000;
+/** A grant for one call, however the clocks differ a little. */
+const GRANT_LIFE_MS = 60_000;
 const FIRST_LOOK_MS = 50;
 const LOOK_EVERY_MS = 1_000;
 /** In a row; a host-agent that is replaced is back within them. */
@@ -55,17 +65,27 @@ export async function prefetchOnNode(deps: PrefetchOnNodeDeps, wish: NodePrefetc
   }
 }
 
-function tell({ hostAgents }: PrefetchOnNodeDeps, { code, peers, item }: NodePrefetch): Promise<PrefetchStatus> {
-  const request = { code, ...(peers !== undefined && { peers }) };
+function tell(deps: PrefetchOnNodeDeps, { code, access, peers, item }: NodePrefetch): Promise<PrefetchStatus> {
+  const { clock, hostAgents, grantKey, randomHex } = deps;
+  const grant = access && {
+    access,
+    expiresAtUnixMs: Math.ceil(clock.now()) + GRANT_LIFE_MS,
+    nonce: randomHex(16),
+  };
+  const request = {
+    code,
+    ...(peers !== undefined && { peers }),
+    ...(grant !== undefined && { grant: signPrefetch(grantKey, code.digest, grant) }),
+  };
   return hostAgents.prefetch(item.node, request, { timeoutMs: CALL_TIMEOUT_MS });
 }
 
 async function look(
   { hostAgents }: PrefetchOnNodeDeps,
-  { code, item }: NodePrefetch,
+  { code, access, item }: NodePrefetch,
 ): Promise<PrefetchStatus | undefined> {
   const { items } = await hostAgents.prefetches(item.node, code.digest, { timeoutMs: CALL_TIMEOUT_MS });
-  return items.find(({ format }) => format === code.format);
+  return items.find((each) => each.format === code.format && isSameAccess(each.access, access));
 }
 
 function progressOf({ state, receivedBytes, sizeBytes, error }: PrefetchStatus): Partial<PrefetchNode> {

@@ -1,8 +1,10 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
 import type { Digest } from '@warmpool/protocol/fields.ts';
+import type { PrefetchStatus } from '@warmpool/protocol/host-agent-api.ts';
 import type { Prefetch, PrefetchCodeRequest } from '@warmpool/protocol/prefetch-api.ts';
 import { aPool } from '../../test/support/builders.ts';
 import { OperatorWorld } from '../../test/support/operator-world.ts';
+import { WARM_POOLS } from '../core/resources.ts';
 import { HostAgentError } from '../claims/host-agent-client.ts';
 
 const code = { key: 'a.tar', digest: `sha256:${'a'.repeat(64)}` as Digest, format: 'tar' } as const;
@@ -87,4 +89,28 @@ test('a hundred may be under way, one more is told to come back', async () => {
 
 test('all nodes are meant when none is named', async () => {
   expect((await start({ code })).nodes.map(({ node }) => node)).toEqual(['node-1']);
+});
+
+test('a pool’s Secret goes with it by name, under a grant; pools with different ones are asked for one by one', async () => {
+  const code1 = { credentials: { secretName: 'code' } };
+  await world.kube.create(WARM_POOLS, 'default', aPool('secret', { replicas: 1, code: code1 }));
+  await world.untilStandby('secret', 1);
+  await expect(start({ code, namespace: 'default' })).rejects.toMatchObject({
+    code: 'InvalidRequest',
+    details: [{ field: 'pools', message: expect.stringContaining('nodejs and secret differ') as string }],
+  });
+  const { id } = await start({ ...wish, pools: ['secret'] });
+  const access = { namespace: 'default', secretName: 'code' };
+  await world.clock.runUntil(() => world.node.prefetchRequests.length === 1, 10_000);
+  expect(world.node.prefetchRequests).toMatchObject([
+    { code, grant: { access, signature: expect.any(String) as string } },
+  ]);
+  const { digest, format } = code;
+  const ofOthers = { digest, format, state: 'cached' as const, receivedBytes: 5 };
+  const own = { ...ofOthers, access, state: 'fetching' as PrefetchStatus['state'] };
+  world.node.prefetches = () => Promise.resolve({ items: [ofOthers, own] });
+  await world.clock.advance(5_000);
+  expect(now(id).nodes).toMatchObject([{ state: 'fetching' }]);
+  own.state = 'cached';
+  await world.clock.runUntil(() => now(id).state === 'done', 60_000);
 });

@@ -1,13 +1,15 @@
 import PQueue from 'p-queue';
+import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { Prefetch, PrefetchCodeRequest, PrefetchNode } from '@warmpool/protocol/prefetch-api.ts';
 import { MAX_PREFETCH_NODES } from '@warmpool/protocol/prefetch-api.ts';
 import type { CodeSpread } from '../claims/code-spread.ts';
 import { findPool } from '../claims/find-pool.ts';
 import type { NodeView } from '../claims/node-view.ts';
+import { codeAccess, isSameAccess } from '../core/code-access.ts';
 import { isStandbyLabelled, isTerminating, poolKey } from '../core/pod-view.ts';
 import { choosePrefetchNodes, prefetchId, type PrefetchCandidate } from '../core/prefetch-plan.ts';
 import type { Pod, WarmPool } from '../core/resources.ts';
-import type { KubeClient } from '../engine/kube-client.ts';
+import type { KubeClient, Stored } from '../engine/kube-client.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { claimError, notLeader } from '../errors.ts';
 import { prefetchOnNode, type PrefetchOnNodeDeps } from './prefetch-on-node.ts';
@@ -33,6 +35,7 @@ const MAX_REMEMBERED = 500;
 interface Running {
   prefetch: Prefetch;
   request: PrefetchCodeRequest;
+  access: CodeAccess | undefined;
   term: number;
   endedUnixMs: number | undefined;
 }
@@ -61,16 +64,16 @@ export class PrefetchService {
   async start(request: PrefetchCodeRequest): Promise<Prefetch> {
     const term = this.#requireServing();
     const id = prefetchId(request);
-    const nodes = await this.#chooseNodes(request);
+    const { nodes, access } = await this.#chooseNodes(request);
     this.#forgetOld(term);
     const known = this.#prefetches.get(id);
-    if (known !== undefined && known.endedUnixMs === undefined) return sameSource(known, request);
+    if (known !== undefined && known.endedUnixMs === undefined) return sameSource(known, request, access);
     if (this.running >= MAX_RUNNING) {
       throw claimError('TooManyPrefetches', `${MAX_RUNNING} prefetches are under way: ask again when some have ended`, {
         retryAfterSeconds: 5,
       });
     }
-    const running = this.#begin(id, request, nodes, term);
+    const running = this.#begin(id, { request, access }, nodes, term);
     this.#prefetches.delete(id);
     this.#prefetches.set(id, running);
     void this.#run(running);
@@ -87,7 +90,8 @@ export class PrefetchService {
     );
   }
 
-  #begin(id: string, request: PrefetchCodeRequest, nodes: string[], term: number): Running {
+  #begin(id: string, wish: Pick<Running, 'request' | 'access'>, nodes: string[], term: number): Running {
+    const { request } = wish;
     const { digest, format } = request.code;
     const prefetch: Prefetch = {
       id,
@@ -97,7 +101,7 @@ export class PrefetchService {
       ...{ cachedNodes: 0, failedNodes: 0 },
       nodes: nodes.map((node) => ({ node, state: 'waiting', receivedBytes: 0 })),
     };
-    return { prefetch, request, term, endedUnixMs: undefined };
+    return { prefetch, ...wish, term, endedUnixMs: undefined };
   }
 
   async #run(running: Running): Promise<void> {
@@ -109,11 +113,12 @@ export class PrefetchService {
   }
 
   /** Never rejects. */
-  async #bring({ prefetch, request, term }: Running, item: PrefetchNode): Promise<void> {
+  async #bring({ prefetch, request, access, term }: Running, item: PrefetchNode): Promise<void> {
     const { spread, servingTerm, onNodeEnded } = this.#deps;
     const arrival = spread.begin(request.code.digest, item.node);
     const isWanted = (): boolean => servingTerm() === term;
-    await prefetchOnNode(this.#deps, { code: request.code, peers: arrival?.peers, item, isWanted });
+    const { code } = request;
+    await prefetchOnNode(this.#deps, { code, access, peers: arrival?.peers, item, isWanted });
     const hasIt = item.state === 'cached';
     arrival?.end(hasIt ? 'arrived' : 'failed');
     if (hasIt) prefetch.cachedNodes++;
@@ -121,18 +126,19 @@ export class PrefetchService {
     onNodeEnded?.(hasIt ? 'cached' : 'failed');
   }
 
-  async #chooseNodes(request: PrefetchCodeRequest): Promise<string[]> {
+  async #chooseNodes(request: PrefetchCodeRequest): Promise<{ nodes: string[]; access: CodeAccess | undefined }> {
     const { namespace, nodes: named, nodeCount = MAX_PREFETCH_NODES, code } = request;
     const { nodes } = this.#deps;
-    const meant =
-      namespace === undefined ? this.#namedNodes(named) : await this.#nodesOfPools(namespace, request.pools);
+    const pools = namespace === undefined ? [] : await this.#poolsOf(namespace, request.pools);
+    const access = sharedAccess(pools);
+    const meant = namespace === undefined ? this.#namedNodes(named) : this.#nodesOfPools(pools);
     const holders = nodes.code.nodesWith(code.digest);
     const candidates = [...meant].map(([node, standbyPods]): PrefetchCandidate => ({
       node,
       standbyPods,
       hasCode: holders?.has(node) === true,
     }));
-    if (candidates.length > 0) return choosePrefetchNodes(candidates, nodeCount);
+    if (candidates.length > 0) return { nodes: choosePrefetchNodes(candidates, nodeCount), access };
     const where = namespace === undefined ? 'no host-agent can be reached' : `no pod of these pools is on a node now`;
     throw claimError('NoNodes', `there is no node to bring code to: ${where}`, { retryAfterSeconds: 5 });
   }
@@ -149,14 +155,21 @@ export class PrefetchService {
     return new Map([...(named ?? nodes.nodes())].map((node) => [node, 0]));
   }
 
+  async #poolsOf(namespace: string, names: string[] | undefined): Promise<Stored<WarmPool>[]> {
+    if (names === undefined) {
+      return this.#deps.pools.list().filter(({ metadata }) => metadata.namespace === namespace);
+    }
+    const found: Stored<WarmPool>[] = [];
+    for (const name of new Set(names)) found.push(await findPool(this.#deps, namespace, name));
+    return found;
+  }
+
   /** With the standby pods that each of them has of these pools. */
-  async #nodesOfPools(namespace: string, names: string[] | undefined): Promise<Map<string, number>> {
-    const { pods, pools, nodes } = this.#deps;
-    const own = pools.list().filter(({ metadata }) => metadata.namespace === namespace);
-    for (const name of names ?? []) await findPool(this.#deps, namespace, name);
+  #nodesOfPools(pools: readonly Stored<WarmPool>[]): Map<string, number> {
+    const { pods, nodes } = this.#deps;
     const found = new Map<string, number>();
-    for (const name of new Set(names ?? own.map(({ metadata }) => metadata.name))) {
-      for (const pod of pods.byIndex('pool', poolKey(namespace, name))) {
+    for (const { metadata } of pools) {
+      for (const pod of pods.byIndex('pool', poolKey(metadata.namespace ?? '', metadata.name))) {
         const { nodeName } = pod.spec;
         if (nodeName === undefined || isTerminating(pod) || !nodes.isHeard(nodeName)) continue;
         found.set(nodeName, (found.get(nodeName) ?? 0) + (isStandbyLabelled(pod) ? 1 : 0));
@@ -184,8 +197,22 @@ export class PrefetchService {
   }
 }
 
-function sameSource({ prefetch, request }: Running, { code }: PrefetchCodeRequest): Prefetch {
-  if (request.code.url === code.url && request.code.key === code.key) return prefetch;
+/** One fetch for all of them, so they must agree on with what. */
+function sharedAccess([first, ...others]: readonly Stored<WarmPool>[]): CodeAccess | undefined {
+  const access = first && codeAccess(first);
+  const other = others.find((pool) => !isSameAccess(codeAccess(pool), access));
+  if (first === undefined || other === undefined) return access;
+  const message = `must be pools with the same spec.code, and ${first.metadata.name} and ${other.metadata.name} differ: ask once for each`;
+  throw claimError('InvalidRequest', `pools: ${message}`, { details: [{ field: 'pools', message }] });
+}
+
+function sameSource(
+  { prefetch, request, access }: Running,
+  { code }: PrefetchCodeRequest,
+  wanted: CodeAccess | undefined,
+): Prefetch {
+  const isSame = request.code.url === code.url && request.code.key === code.key && isSameAccess(access, wanted);
+  if (isSame) return prefetch;
   throw claimError(
     'PrefetchConflict',
     `${code.digest} is on its way to these nodes from another source: ask again when prefetch ${prefetch.id} has ended`,

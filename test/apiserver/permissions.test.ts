@@ -68,7 +68,6 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
     ['patch', 'pods', POOLS],
     ['delete', 'pods', POOLS],
     ['patch', 'pods/resize', POOLS],
-    ['get', 'secrets', POOLS, 'of-a-function'],
     ['create', 'events.events.k8s.io', 'elsewhere'],
     ['create', 'tokenreviews.authentication.k8s.io'],
     ['create', 'subjectaccessreviews.authorization.k8s.io'],
@@ -99,7 +98,9 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
   });
 
   test.each<Ask>([
-    // Secrets of others, and all of them at once
+    // Secrets of pools and of others, and all of them at once
+    ['get', 'secrets', POOLS, 'code-credentials'],
+    ['get', 'secrets', POOLS, 'of-a-function'],
     ['get', 'secrets', 'elsewhere', 'of-somebody'],
     ['get', 'secrets', 'kube-system', 'of-the-cluster'],
     ['get', 'secrets', 'warmpool-system', 'another'],
@@ -149,6 +150,8 @@ describe.skipIf(access === undefined || binary === undefined)('the service accou
     ['create', CLAIMS, POOLS],
     ['create', 'events.events.k8s.io', 'warmpool-node'],
     ['create', 'csinodes.storage.k8s.io'],
+    ['get', 'secrets', POOLS, 'code-credentials'],
+    ['list', 'secrets', POOLS],
   ])('a host-agent may do nothing: not %s %s %s %s', async (...ask) => {
     expect(await may(HOST_AGENT, ask)).toBe(false);
   });

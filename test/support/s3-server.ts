@@ -1,7 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -19,12 +19,14 @@ export const S3_CREDENTIALS = { accessKeyId: 'test-access', secretAccessKey: 'te
 export interface S3Server {
   endpoint: string;
   credentials: typeof S3_CREDENTIALS;
+  /** Replaces all users but the one above: by access key id, each with its secret. */
+  setUsers(users: Record<string, string>): void;
   close(): Promise<void>;
 }
 
 /** A bucket by its name, or an object by bucket and key; for filling a store. */
 export async function s3Put(
-  { endpoint, credentials }: Omit<S3Server, 'close'>,
+  { endpoint, credentials }: Pick<S3Server, 'endpoint' | 'credentials'>,
   path: string,
   body?: Buffer,
 ): Promise<void> {
@@ -33,6 +35,19 @@ export async function s3Put(
   const sent = body === undefined ? {} : { body: new Uint8Array(body) };
   const answer = await client.fetch(url, { method: 'PUT', ...sent });
   if (!answer.ok) throw new Error(`PUT ${path}: ${answer.status} ${await answer.text()}`);
+}
+
+/** Lets one user read the objects of a bucket, and nobody else but whom it belongs to. */
+export async function s3Allow(
+  { endpoint, credentials }: Pick<S3Server, 'endpoint' | 'credentials'>,
+  bucket: string,
+  user: string,
+): Promise<void> {
+  const statement = { Effect: 'Allow', Principal: { AWS: [user] }, Action: ['s3:GetObject'] };
+  const policy = { Version: '2012-10-17', Statement: [{ ...statement, Resource: [`arn:aws:s3:::${bucket}/*`] }] };
+  const client = new AwsClient({ ...credentials, service: 's3', region: 'us-east-1' });
+  const answer = await client.fetch(`${endpoint}/${bucket}?policy`, { method: 'PUT', body: JSON.stringify(policy) });
+  if (!answer.ok) throw new Error(`PUT policy of ${bucket}: ${answer.status} ${await answer.text()}`);
 }
 
 /** A real S3-compatible server (versitygw on a folder) on loopback; undefined, and one line that says so, where Go is missing. */
@@ -44,8 +59,17 @@ export async function startS3Server(): Promise<S3Server | undefined> {
   }
   const folder = mkdtempSync(join(tmpdir(), 'warmpool-s3-'));
   const credentials = S3_CREDENTIALS;
+  const users = mkdtempSync(join(tmpdir(), 'warmpool-s3-users-'));
+  const setUsers = (secrets: Record<string, string>): void => {
+    const accounts = Object.entries(secrets).map(([access, secret]) => [access, { access, secret, role: 'user' }]);
+    const path = join(users, 'users.json');
+    writeFileSync(`${path}.new`, JSON.stringify({ accessAccounts: Object.fromEntries(accounts) as object }));
+    renameSync(`${path}.new`, path);
+  };
+  setUsers({});
   const port = await freePort();
-  const child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', 'posix', folder], {
+  const access = ['--iam-dir', users, '--iam-cache-disable'];
+  const child = spawn(binary, ['--port', `127.0.0.1:${port}`, '--quiet', ...access, 'posix', folder], {
     stdio: 'ignore',
     env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
   });
@@ -55,7 +79,7 @@ export async function startS3Server(): Promise<S3Server | undefined> {
       child.kill('SIGKILL');
       await exited;
     }
-    rmSync(folder, { recursive: true, force: true });
+    for (const made of [folder, users]) rmSync(made, { recursive: true, force: true });
   };
   try {
     await untilListening(child, port);
@@ -63,7 +87,7 @@ export async function startS3Server(): Promise<S3Server | undefined> {
     await close();
     throw error;
   }
-  return { endpoint: `http://127.0.0.1:${port}`, credentials, close };
+  return { endpoint: `http://127.0.0.1:${port}`, credentials, setUsers, close };
 }
 
 /** Built once for each version, outside of the checkout; a second process that builds at the same time does no harm. */

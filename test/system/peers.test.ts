@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createSecretKey, randomBytes } from 'node:crypto';
 import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -118,8 +118,13 @@ describe.skipIf(missing !== undefined)('host-agents of eight nodes', () => {
   async function bring(code: CodeReference, node: string): Promise<PrefetchNode> {
     const item: PrefetchNode = { node, state: 'waiting', receivedBytes: 0 };
     const arrival = spread.begin(code.digest, node);
-    const deps = { clock, random: Math.random, hostAgents: client };
-    await prefetchOnNode(deps, { code, peers: arrival?.peers, item, isWanted: () => !stop.signal.aborted });
+    const grants = {
+      grantKey: createSecretKey(grantKey),
+      randomHex: (bytes: number) => randomBytes(bytes).toString('hex'),
+    };
+    const deps = { clock, random: Math.random, hostAgents: client, ...grants };
+    const wish = { code, access: undefined, peers: arrival?.peers, item };
+    await prefetchOnNode(deps, { ...wish, isWanted: () => !stop.signal.aborted });
     arrival?.end(item.state === 'cached' ? 'arrived' : 'failed');
     return item;
   }
