@@ -1,0 +1,142 @@
+import { createHook } from 'node:async_hooks';
+import { readFileSync } from 'node:fs';
+import { Module } from 'node:module';
+import path from 'node:path';
+import { setImmediate as turn } from 'node:timers/promises';
+import { digestOf, readPackages } from './contents.mjs';
+import { HeldModules } from './held-modules.mjs';
+import { placeOf } from './places.mjs';
+import { Recording } from './recording.mjs';
+import { Surroundings } from './surroundings.mjs';
+
+/** @import { HeldModule } from './recording.mjs' */
+
+/** What an import may leave: nothing that comes back by itself. */
+const HARMLESS_RESOURCES = new Set(['PROMISE', 'TickObject', 'Microtask', 'DNSCHANNEL']);
+const NAME = /^(?<name>(?:@[^/@]+\/)?[^@]+)(?:@(?<version>\d[^@]*))?$/;
+
+/**
+ * Runs the packages that a pool names and takes them out of sight.
+ * @param {string[]} names `express`, `express@5`, `@scope/name`
+ * @param {{ poolFolder: string, codeFolder: string }} folders `poolFolder` has the pool's `node_modules`; `codeFolder` is where a function's code will be
+ * @returns {Promise<{ held: HeldModules, refused: Map<string, string>, left: Map<string, string> }>} `refused` did something to this process that cannot be taken back; `left` are
+ *   in memory for nothing; both with the reason
+ * @throws Error one of them is not there
+ */
+export async function preImport(names, { poolFolder, codeFolder }) {
+  const variables = new Set(Object.keys(process.env));
+  const surroundings = new Surroundings();
+  surroundings.addBuiltin('module', Module);
+  const recording = new Recording({ poolFolder, codeFolder, surroundings });
+  /** @type {Map<string, string>} */
+  const refused = new Map();
+  /** @type {Map<string, string>} */
+  const begins = new Map();
+  const traces = watchTraces(surroundings);
+  recording.start();
+  surroundings.settle();
+  try {
+    for (const name of names) {
+      const plain = find(name, recording);
+      try {
+        begins.set(name, recording.import(plain));
+      } catch (error) {
+        refused.set(name, `its import fails: ${error instanceof Error ? error.message : String(error)}`);
+      }
+      const trace = await traces.since();
+      if (trace !== undefined) refused.set(name, trace);
+    }
+  } finally {
+    traces.stop();
+    recording.stop();
+  }
+  const { modules } = recording;
+  for (const each of modules.values()) if (!each.env.isListed) each.text = '';
+  const digests = digestsOf(modules, poolFolder);
+  const held = new HeldModules({ codeFolder, modules, digests, surroundings, variables });
+  return { held, refused, left: withProblems(begins, modules) };
+}
+
+/** @param {string} name @param {Recording} recording @returns {string} without the version, which is what was found */
+function find(name, recording) {
+  const { name: plain = name, version } = NAME.exec(name)?.groups ?? {};
+  let file;
+  try {
+    file = recording.find(plain);
+  } catch (error) {
+    throw new Error(`WARMPOOL_PRE_IMPORT names "${name}", which cannot be found: ${String(error)}`, { cause: error });
+  }
+  if (version === undefined) return plain;
+  const folder = file.slice(0, file.lastIndexOf(`/node_modules/${plain}/`)) + `/node_modules/${plain}`;
+  /** @type {{ version?: string }} */
+  const { version: found = 'none' } = JSON.parse(readFileSync(path.join(folder, 'package.json'), 'utf8'));
+  if (found === version || found.startsWith(`${version}.`)) return plain;
+  throw new Error(`WARMPOOL_PRE_IMPORT names "${name}", but there is ${plain} ${found}`);
+}
+
+/** What an import leaves in the process. @param {Surroundings} surroundings */
+function watchTraces(surroundings) {
+  /** @type {Set<string>} */
+  const resources = new Set();
+  let isOwn = false;
+  const hook = createHook({
+    init: (_, type) => {
+      if (!isOwn && !HARMLESS_RESOURCES.has(type)) resources.add(type);
+    },
+  }).enable();
+  const listened = () =>
+    process
+      .eventNames()
+      .map((name) => `${String(name)} ${process.listenerCount(name)}`)
+      .join();
+  let before = listened();
+  return {
+    stop: () => void hook.disable(),
+    /** @returns {Promise<string | undefined>} in words, what there is more than the last time */
+    async since() {
+      isOwn = true;
+      const turned = turn();
+      isOwn = false;
+      // what was left to be done at once, is done
+      await turned;
+      const [resource] = resources;
+      resources.clear();
+      const changed = surroundings.changed();
+      surroundings.settle();
+      const isListening = listened() !== before;
+      before = listened();
+      if (resource !== undefined) return `its import starts something (${resource})`;
+      if (changed !== undefined) return `its import replaces ${changed}`;
+      return isListening ? 'its import listens to events of the process' : undefined;
+    },
+  };
+}
+
+/** @param {Map<string, HeldModule>} modules @param {string} poolFolder */
+function digestsOf(modules, poolFolder) {
+  const listed = readPackages(poolFolder);
+  /** @type {Map<string, string>} */
+  const digests = new Map();
+  const places = new Set([...modules.values()].flatMap((each) => [...each.places]));
+  for (const place of places) {
+    const digest = listed?.get(place) ?? digestOf(path.join(poolFolder, place));
+    if (digest !== null) digests.set(place, digest);
+  }
+  return digests;
+}
+
+/** @param {Map<string, string>} begins files by name @param {Map<string, HeldModule>} modules */
+function withProblems(begins, modules) {
+  /** @type {Map<string, string>} */
+  const left = new Map();
+  for (const [name, begin] of begins) {
+    const files = new Set([begin]);
+    for (const file of files) {
+      const held = modules.get(file);
+      const problem = held === undefined ? 'is not among what was imported' : held.problem;
+      if (problem !== undefined) left.set(name, `${placeOf(file) ?? file} ${problem}`);
+      for (const next of held?.requires ?? []) files.add(next);
+    }
+  }
+  return left;
+}
