@@ -77,21 +77,30 @@ async function preImport({ preImport: names, preImportFolder, socketPath, settin
     poolFolder: realpathSync(preImportFolder),
     codeFolder: path.join(realpathSync(path.dirname(socketPath)), CODE_FOLDER),
   };
-  const { held, refused, left } = await run(packages, folders);
-  for (const [name, reason] of [...refused, ...left]) {
-    process.stderr.write(`WARMPOOL_PRE_IMPORT: ${name} is left to the functions: ${reason}\n`);
+  const result = await run(packages, folders);
+  if ('refused' in result) {
+    const { name, reason } = result.refused;
+    tellLeft(name, reason);
+    return startAnew(settings, names.filter((each) => each !== name));
   }
-  if (refused.size > 0) startAnew(settings, names.filter((name) => !refused.has(name)));
-  return held;
+  for (const [name, reason] of result.left) tellLeft(name, reason);
+  return result.held;
+}
+
+/** @param {string} name @param {string} reason */
+function tellLeft(name, reason) {
+  process.stderr.write(`WARMPOOL_PRE_IMPORT: ${name} is left to the functions: ${reason}\n`);
 }
 
 /**
  * The same process from its first instruction: what a package did to it is gone.
  * @param {import('./config.mjs').Config['settings']} settings @param {string[]} names
+ * @returns {never}
  */
 function startAnew(settings, names) {
   const env = { ...process.env, ...settings, WARMPOOL_PRE_IMPORT: names.join(',') };
   // that it is experimental
   process.emitWarning = () => {};
   process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);
+  throw new Error('the process cannot be started anew');
 }

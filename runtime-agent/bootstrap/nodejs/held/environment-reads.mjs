@@ -34,9 +34,11 @@ export function recordEnvironment(reader) {
     if (name === NOBODYS) reads.isCopied = true;
     else if (!reads.values.has(name)) reads.values.set(name, env[name]);
   };
-  const write = () => {
+  /** To make it what it is already depends on what it is. @param {string | symbol} name @param {unknown} value */
+  const write = (name, value) => {
+    note(name);
     const reads = running();
-    if (reads !== undefined) reads.isWritten = true;
+    if (reads !== undefined && Reflect.get(env, name) !== value) reads.isWritten = true;
   };
   process.env = new Proxy(env, {
     get: (_, name) => {
@@ -60,15 +62,15 @@ export function recordEnvironment(reader) {
       return Reflect.getOwnPropertyDescriptor(env, name);
     },
     set: (_, name, value) => {
-      write();
+      write(name, value);
       return Reflect.set(env, name, value);
     },
     deleteProperty: (_, name) => {
-      write();
+      write(name, undefined);
       return Reflect.deleteProperty(env, name);
     },
     defineProperty: (_, name, descriptor) => {
-      write();
+      write(name, descriptor.value);
       return Reflect.defineProperty(env, name, descriptor);
     },
   });

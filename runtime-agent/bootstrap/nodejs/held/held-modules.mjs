@@ -81,7 +81,8 @@ export class HeldModules {
       if (held === undefined || !mayGive(held, content, this)) {
         return Reflect.apply(compile, this, [content, filename, format]);
       }
-      return give(held, this);
+      give(held, this);
+      return undefined;
     };
     surroundings.settleOne(internals.prototype, '_compile');
   }
@@ -124,7 +125,7 @@ export class HeldModules {
   /** Whether the function has no other module in its place, and has not thrown the given one away. @param {HeldModule} held @param {NodeModule} own */
   #isFree(held, own) {
     const known = internals._cache[held.file];
-    if (known === undefined || known === own) return !this.#given.has(held);
+    if (known === undefined || known === own || isOnlyLinked(known)) return !this.#given.has(held);
     return known === held.module;
   }
 
@@ -149,20 +150,14 @@ export class HeldModules {
 
   /** @param {HeldModule} held @param {NodeModule} own that Node is about to run */
   #give(held, own) {
-    const { parent, id } = own;
     for (const each of this.#needsOf(held) ?? []) {
+      const known = internals._cache[each.file];
       this.#given.add(each);
-      if (each !== held) internals._cache[each.file] ??= each.module;
+      internals._cache[each.file] = each.module;
+      if (known !== undefined && known !== each.module) replace(known, each.module);
     }
-    const { module } = held;
-    Object.assign(module, { parent, id });
-    internals._cache[held.file] = module;
-    own.exports = module.exports;
-    own.children = module.children;
-    const siblings = parent?.children ?? [];
-    const index = siblings.indexOf(own);
-    if (index !== -1) siblings[index] = module;
-    return undefined;
+    // Node sets it, as after running it
+    own.loaded = false;
   }
 
   /** @param {Function} register of loader hooks, which see each module that is loaded @returns {Function} */
@@ -177,6 +172,22 @@ export class HeldModules {
       Object.getOwnPropertyDescriptors(register),
     );
   }
+}
+
+/** An `import` has made it and nobody has begun to run it. @param {NodeModule} module */
+function isOnlyLinked(module) {
+  const marks = Object.getOwnPropertySymbols(module).filter((each) => /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (module))[each] === true);
+  return !module.loaded && marks.some((each) => each.description === 'kIsCachedByESMLoader') && !marks.some((each) => each.description === 'kIsExecuting');
+}
+
+/** Whoever has got hold of the function's own finds in it what the given one has. @param {NodeModule} own @param {NodeModule} given */
+function replace(own, given) {
+  const { parent, id } = own;
+  Object.assign(given, { parent, id });
+  Object.assign(own, { exports: given.exports, children: given.children, loaded: true });
+  const siblings = parent?.children ?? [];
+  const index = siblings.indexOf(own);
+  if (index !== -1) siblings[index] = given;
 }
 
 function isWrapperPlain() {

@@ -16,11 +16,17 @@ const HARMLESS_RESOURCES = new Set(['PROMISE', 'TickObject', 'Microtask', 'DNSCH
 const NAME = /^(?<name>(?:@[^/@]+\/)?[^@]+)(?:@(?<version>\d[^@]*))?$/;
 
 /**
+ * @typedef {object} PreImported
+ * @property {HeldModules} held
+ * @property {Map<string, string>} left the names of those that are in memory for nothing, with the reason
+ * @typedef {{ refused: { name: string, reason: string } }} Refused it did something to this process that cannot be taken back
+ */
+
+/**
  * Runs the packages that a pool names and takes them out of sight.
  * @param {string[]} names `express`, `express@5`, `@scope/name`
  * @param {{ poolFolder: string, codeFolder: string }} folders `poolFolder` has the pool's `node_modules`; `codeFolder` is where a function's code will be
- * @returns {Promise<{ held: HeldModules, refused: Map<string, string>, left: Map<string, string> }>} `refused` did something to this process that cannot be taken back; `left` are
- *   in memory for nothing; both with the reason
+ * @returns {Promise<PreImported | Refused>}
  * @throws Error one of them is not there
  */
 export async function preImport(names, { poolFolder, codeFolder }) {
@@ -28,8 +34,6 @@ export async function preImport(names, { poolFolder, codeFolder }) {
   const surroundings = new Surroundings();
   surroundings.addBuiltin('module', Module);
   const recording = new Recording({ poolFolder, codeFolder, surroundings });
-  /** @type {Map<string, string>} */
-  const refused = new Map();
   /** @type {Map<string, string>} */
   const begins = new Map();
   const traces = watchTraces(surroundings);
@@ -41,20 +45,24 @@ export async function preImport(names, { poolFolder, codeFolder }) {
       try {
         begins.set(name, recording.import(plain));
       } catch (error) {
-        refused.set(name, `its import fails: ${error instanceof Error ? error.message : String(error)}`);
+        return { refused: { name, reason: `its import fails: ${error instanceof Error ? error.message : String(error)}` } };
       }
       const trace = await traces.since();
-      if (trace !== undefined) refused.set(name, trace);
+      if (trace !== undefined) return { refused: { name, reason: trace } };
     }
   } finally {
     traces.stop();
     recording.stop();
   }
   const { modules } = recording;
-  for (const each of modules.values()) if (!each.env.isListed) each.text = '';
+  for (const each of modules.values()) {
+    if (each.env.isCopied) each.problem ??= 'copies the environment';
+    if (each.env.isWritten) each.problem ??= 'changes the environment';
+    if (!each.env.isListed) each.text = '';
+  }
   const digests = digestsOf(modules, poolFolder);
   const held = new HeldModules({ codeFolder, modules, digests, surroundings, variables });
-  return { held, refused, left: withProblems(begins, modules) };
+  return { held, left: withProblems(begins, modules) };
 }
 
 /** @param {string} name @param {Recording} recording @returns {string} without the version, which is what was found */

@@ -66,7 +66,7 @@ export class Recording {
     const { _resolveFilename: resolve, _load: load } = internals;
     const { '.js': loadScript, '.json': loadJson } = internals._extensions;
     const argv = process.argv.slice();
-    const { cwd } = process;
+    const cwd = Reflect.get(process, 'cwd');
     const returnEnvironment = recordEnvironment(() => this.#running.at(-1)?.env);
     internals._resolveFilename = (...request) => this.#resolve(resolve, ...request);
     internals._load = (request, parent, isMain) => this.#load(load, request, parent, isMain);
@@ -139,6 +139,7 @@ export class Recording {
       return isEsModule(found) || held?.module.filename === poolFile ? found : this.#asFunctions(found);
     } catch (error) {
       for (const place of placesBefore(this.#below(asker), request)) held?.absent.add(place);
+      if (isNotFound(error)) sayFor(asPackages(parent, this.modules), error);
       throw error;
     }
   }
@@ -244,4 +245,31 @@ export class Recording {
     const folder = file.startsWith(`${this.#codeFolder}/`) ? this.#codeFolder : this.#poolFolder;
     return file.slice(folder.length + 1);
   }
+}
+
+/** @typedef {Error & { requireStack: string[] }} NotFound */
+
+/** @param {unknown} error @returns {error is NotFound} */
+function isNotFound(error) {
+  return error instanceof Error && 'requireStack' in error;
+}
+
+/** @param {NodeModule} asker @param {Map<string, HeldModule>} modules @returns {string[]} the files that lead to it, as far as they are packages' */
+function asPackages(asker, modules) {
+  const files = [];
+  /** @type {NodeModule | null | undefined} */
+  let module = asker;
+  for (; module && modules.has(module.filename); module = module.parent) files.push(module.filename);
+  return files;
+}
+
+/**
+ * Node itself must not be asked with the function's names: it would remember that there is no such package.
+ * @param {string[]} files by the function's names @param {NotFound} error that names the pool's
+ */
+function sayFor(files, error) {
+  const { message, stack } = error;
+  error.requireStack = files;
+  error.message = `${message.split('\n', 1)[0]}\nRequire stack:\n- ${files.join('\n- ')}`;
+  error.stack = stack?.replace(message, () => error.message) ?? '';
 }
