@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { Module } from 'node:module';
 import path from 'node:path';
 import { setImmediate as turn } from 'node:timers/promises';
-import { digestOf, readPackages } from './contents.mjs';
+import { digestOf } from './contents.mjs';
 import { HeldModules } from './held-modules.mjs';
 import { placeOf } from './places.mjs';
 import { Recording } from './recording.mjs';
@@ -120,14 +120,13 @@ function watchTraces(surroundings) {
   };
 }
 
-/** @param {Map<string, HeldModule>} modules @param {string} poolFolder */
+/** Counted, whatever list an image may have: one that is older than its files would give functions what they do not have. @param {Map<string, HeldModule>} modules @param {string} poolFolder */
 function digestsOf(modules, poolFolder) {
-  const listed = readPackages(poolFolder);
   /** @type {Map<string, string>} */
   const digests = new Map();
   const places = new Set([...modules.values()].flatMap((each) => [...each.places]));
   for (const place of places) {
-    const digest = listed?.get(place) ?? digestOf(path.join(poolFolder, place));
+    const digest = digestOf(path.join(poolFolder, place));
     if (digest !== null) digests.set(place, digest);
   }
   return digests;
