@@ -29,6 +29,7 @@ import { namesVariable } from './environment-reads.mjs';
 const { crc32 } = process.getBuiltinModule('node:zlib');
 const internals = /** @type {ModuleInternals} */ (/** @type {unknown} */ (Module));
 const { wrap } = internals;
+const REHEARSALS = 4;
 const wrapper = [...internals.wrapper];
 
 /**
@@ -59,6 +60,17 @@ export class HeldModules {
     });
     syncBuiltinESMExports();
     this.#deps.surroundings.settle();
+    this.#rehearse();
+  }
+
+  /** Asks what the load will ask, so that it finds the way there compiled; nothing is where the code will be yet. */
+  #rehearse() {
+    const { digests, modules, surroundings } = this.#deps;
+    const packages = new Map(digests);
+    for (let round = 0; round < REHEARSALS; round++) {
+      for (const held of modules.values()) this.#hasSurroundings(held, packages);
+      surroundings.changed();
+    }
   }
 
   /**
