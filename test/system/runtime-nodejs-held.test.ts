@@ -118,7 +118,7 @@ describe('packages that a Node pool pre-imports', () => {
     write(code, { ...PACKAGES, ...changes });
     list(code);
     const load = await each.load({ handler: 'index.handler', files: own }, { env });
-    expect(load.bytes.toString()).toContain("ready");
+    expect(load.bytes.toString()).toContain('ready');
     return (await each.invoke({})).json as unknown as Told;
   };
 
@@ -171,17 +171,31 @@ describe('packages that a Node pool pre-imports', () => {
   it.each([
     ['a variable that they read', 'process.env.TALLY_MODE = "late";'],
     ['the working folder', 'process.chdir("/");'],
-    ['a function of a built-in module', 'const fs = require("node:fs"); const { readFileSync } = fs; fs.readFileSync = (...words) => readFileSync(...words);'],
+    [
+      'a function of a built-in module',
+      'const fs = require("node:fs"); const { readFileSync } = fs; fs.readFileSync = (...words) => readFileSync(...words);',
+    ],
     ['a global', 'Array.prototype.filter = function () { return [] };'],
-    ['the loader', 'const M = require("node:module"); const load = M._load; M._load = (...words) => load.apply(M, words);'],
-    ['the loader by hooks', 'require("node:module").registerHooks({ load: (url, context, next) => next(url, context) });'],
-    ['one of their modules', 'require("tally/lib/rows.js"); delete require.cache[require.resolve("tally/lib/rows.js")];'],
+    [
+      'the loader',
+      'const M = require("node:module"); const load = M._load; M._load = (...words) => load.apply(M, words);',
+    ],
+    [
+      'the loader by hooks',
+      'require("node:module").registerHooks({ load: (url, context, next) => next(url, context) });',
+    ],
+    [
+      'one of their modules',
+      'require("tally/lib/rows.js"); delete require.cache[require.resolve("tally/lib/rows.js")];',
+    ],
   ])('are left alone when the code has changed %s before it requires them', async (_, change) => {
     const each = await standby('tally');
     const index = `${STARTED}${change}\nconst { bornMs } = require('tally');\nexports.handler = () => bornMs > startedMs;\n`;
     write(path.join(each.folder, 'code'), PACKAGES);
     list(path.join(each.folder, 'code'));
-    expect(await each.load({ handler: 'index.handler', files: { 'index.js': index } })).toMatchObject({ statusCode: 200 });
+    expect(await each.load({ handler: 'index.handler', files: { 'index.js': index } })).toMatchObject({
+      statusCode: 200,
+    });
     expect((await each.invoke({})).json).toBe(true);
   });
 
@@ -192,7 +206,9 @@ describe('packages that a Node pool pre-imports', () => {
     expect((await unlisted.invoke({})).json).toMatchObject({ tally: 'own', abacus: 'own' });
     write(path.join(stale.folder, 'code'), PACKAGES);
     list(path.join(stale.folder, 'code'));
-    const newer = { 'node_modules/tally/lib/rows.js': 'exports.bornMs = 1e9; exports.fail = () => { throw new Error("newer"); };' };
+    const newer = {
+      'node_modules/tally/lib/rows.js': 'exports.bornMs = 1e9; exports.fail = () => { throw new Error("newer"); };',
+    };
     await stale.load({ handler: 'index.handler', files: { ...REQUIRES, ...newer } });
     expect((await stale.invoke({})).json).toMatchObject({ tally: 'own', abacus: 'memory' });
   });
@@ -212,26 +228,51 @@ exports.handler = () => [first.bornMs < startedMs, second.bornMs > startedMs, fi
 
   it.each<[string, string, RegExp]>([
     ['starts a timer', 'setInterval(() => {}, 1000).unref();', /starts something \(Timeout\)/],
-    ['starts a thread', 'new (require("node:worker_threads").Worker)("", { eval: true });', /starts something \((WORKER|MESSAGEPORT)\)/],
-    ['replaces a function of a built-in module', 'require("node:fs").readFileSync = () => "";', /replaces node:fs\.readFileSync/],
-    ['replaces a method of a global', 'Array.prototype.map = function () { return []; };', /replaces Array\.prototype\.map/],
+    [
+      'starts a thread',
+      'new (require("node:worker_threads").Worker)("", { eval: true });',
+      /starts something \((WORKER|MESSAGEPORT)\)/,
+    ],
+    [
+      'replaces a function of a built-in module',
+      'require("node:fs").readFileSync = () => "";',
+      /replaces node:fs\.readFileSync/,
+    ],
+    [
+      'replaces a method of a global',
+      'Array.prototype.map = function () { return []; };',
+      /replaces Array\.prototype\.map/,
+    ],
     ['listens to events of the process', 'process.on("exit", () => {});', /listens to events of the process/],
     ['throws', 'throw new Error("not here");', /its import fails: not here/],
-  ])('must be harmless: one that %s is refused, and the process is as if it had never been', async (_, text, reason) => {
-    write(pool, { 'node_modules/meddler/index.js': text });
-    const each = await standby('meddler,tally');
-    expect(each.output).toMatch(new RegExp(`WARMPOOL_PRE_IMPORT: meddler is left to the functions: .*${reason.source}`));
-    expect(each.output).not.toContain('Warning');
-    const withHeld = await told(each, REQUIRES);
-    const without = await told(await standby(''), REQUIRES);
-    expect(withHeld).toEqual({ ...without, tally: 'memory', abacus: 'memory' });
-  });
+  ])(
+    'must be harmless: one that %s is refused, and the process is as if it had never been',
+    async (_, text, reason) => {
+      write(pool, { 'node_modules/meddler/index.js': text });
+      const each = await standby('meddler,tally');
+      expect(each.output).toMatch(
+        new RegExp(`WARMPOOL_PRE_IMPORT: meddler is left to the functions: .*${reason.source}`),
+      );
+      expect(each.output).not.toContain('Warning');
+      const withHeld = await told(each, REQUIRES);
+      const without = await told(await standby(''), REQUIRES);
+      expect(withHeld).toEqual({ ...without, tally: 'memory', abacus: 'memory' });
+    },
+  );
 
   it.each<[string, Files, RegExp]>([
     ['asks who imports it', { 'index.js': 'if (!module.parent) console.log("run");' }, /asks who imports it/],
     ['copies the environment', { 'index.js': 'exports.env = { ...process.env };' }, /copies the environment/],
-    ['changes the environment', { 'index.js': 'process.env.TALLY_MODE ??= "fast"; delete process.env.TALLY_MODE;' }, /changes the environment/],
-    ['is an ES module', { 'package.json': '{"type":"module"}', 'index.js': 'export let count = 0;' }, /is an ES module/],
+    [
+      'changes the environment',
+      { 'index.js': 'process.env.TALLY_MODE ??= "fast"; delete process.env.TALLY_MODE;' },
+      /changes the environment/,
+    ],
+    [
+      'is an ES module',
+      { 'package.json': '{"type":"module"}', 'index.js': 'export let count = 0;' },
+      /is an ES module/,
+    ],
   ])('are not held when one of them %s, with a line that says so', async (_, files, reason) => {
     const own = Object.fromEntries(Object.entries(files).map(([name, text]) => [`node_modules/other/${name}`, text]));
     write(pool, own);
@@ -259,7 +300,10 @@ exports.handler = () => [first.bornMs < startedMs, second.bornMs > startedMs, fi
     const elsewhere = path.join(each.folder, 'elsewhere');
     write(elsewhere, { ...PACKAGES, ...REQUIRES });
     list(elsewhere);
-    const load = await each.load({ handler: 'index.handler', files: {} }, { code: { path: elsewhere, digest: `sha256:${'a'.repeat(64)}` } });
+    const load = await each.load(
+      { handler: 'index.handler', files: {} },
+      { code: { path: elsewhere, digest: `sha256:${'a'.repeat(64)}` } },
+    );
     expect(load).toMatchObject({ statusCode: 200 });
     expect((await each.invoke({})).json).toMatchObject({ tally: 'own', abacus: 'own' });
   });
@@ -284,7 +328,9 @@ const born = {};
 let require = createRequire(import.meta.url);
 for (const file of ${JSON.stringify(MARKED)}) born[file.split('/')[0]] = require('./node_modules/' + file).bornMs < startedMs ? 'memory' : 'own';
 export const handler = () => ({ born, json: typeof json, named: Object.keys(await0).sort(), env: express().get('env') });
-`.replace('await0', 'names').replace('const { json }', "const names = await import('express');\nconst { json }");
+`
+      .replace('await0', 'names')
+      .replace('const { json }', "const names = await import('express');\nconst { json }");
 
     interface Ways {
       preImport?: string;
@@ -296,7 +342,8 @@ export const handler = () => ({ born, json: typeof json, named: Object.keys(awai
     const tree = mkdtempSync(path.join(os.tmpdir(), 'warmpool-express-'));
     beforeAll(() => {
       cpSync(express.treeDir, tree, { recursive: true });
-      for (const file of MARKED) appendFileSync(path.join(tree, 'node_modules', file), '\nmodule.exports.bornMs = performance.now();\n');
+      for (const file of MARKED)
+        appendFileSync(path.join(tree, 'node_modules', file), '\nmodule.exports.bornMs = performance.now();\n');
     });
     afterAll(() => rmSync(tree, { recursive: true, force: true }));
     const loaded = async ({ preImport = 'express@5', change, env = {}, isPrepared = false, kind = 'http' }: Ways) => {
@@ -318,7 +365,8 @@ export const handler = () => ({ born, json: typeof json, named: Object.keys(awai
       expect(load).toMatchObject({ statusCode: 200 });
       return each;
     };
-    const bornOf = async (ways: Ways) => (await (await loaded({ ...ways, kind: 'handler' })).invoke({})).json;
+    const bornOf = async (ways: Ways) =>
+      (await (await loaded({ ...ways, kind: 'handler' })).invoke({})).json as Record<string, unknown>;
     const answersOf = async (each: StartedRuntime) => {
       const requests = [
         { method: 'GET', path: '/' },
@@ -343,7 +391,10 @@ export const handler = () => ({ born, json: typeof json, named: Object.keys(awai
       ['whatever NODE_ENV is, which it reads only when it is called', { env: { NODE_ENV: 'production' } }],
     ])('is given %s', async (_, ways) => {
       const without = await bornOf({ ...ways, preImport: '' });
-      expect(without).toMatchObject({ born: { express: 'own', ms: 'own' }, env: ways.env?.['NODE_ENV'] ?? 'development' });
+      expect(without).toMatchObject({
+        born: { express: 'own', ms: 'own' },
+        env: ways.env?.['NODE_ENV'] ?? 'development',
+      });
       const born = { express: 'memory', router: 'memory', debug: 'memory', depd: 'memory', ms: 'memory' };
       expect(await bornOf(ways)).toEqual({ ...without, born });
     });
@@ -358,7 +409,9 @@ export const handler = () => ({ born, json: typeof json, named: Object.keys(awai
       const each = await loaded({ env: { DEBUG: 'express:application' } });
       await each.serve({ method: 'GET', path: '/' });
       expect(each.output).toContain('express:application');
-      expect(await bornOf({ env: { DEBUG_COLORS: 'no' } })).toMatchObject({ born: { express: 'own', debug: 'own', ms: 'memory' } });
+      expect(await bornOf({ env: { DEBUG_COLORS: 'no' } })).toMatchObject({
+        born: { express: 'own', debug: 'own', ms: 'memory' },
+      });
     });
 
     it.each<[string, Ways]>([

@@ -81,7 +81,10 @@ async function preImport({ preImport: names, preImportFolder, socketPath, settin
   if ('refused' in result) {
     const { name, reason } = result.refused;
     tellLeft(name, reason);
-    return startAnew(settings, names.filter((each) => each !== name));
+    return startAnew(
+      settings,
+      names.filter((each) => each !== name),
+    );
   }
   for (const [name, reason] of result.left) tellLeft(name, reason);
   return result.held;

@@ -188,8 +188,14 @@ export class HeldModules {
 
 /** An `import` has made it and nobody has begun to run it. @param {NodeModule} module */
 function isOnlyLinked(module) {
-  const marks = Object.getOwnPropertySymbols(module).filter((each) => /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (module))[each] === true);
-  return !module.loaded && marks.some((each) => each.description === 'kIsCachedByESMLoader') && !marks.some((each) => each.description === 'kIsExecuting');
+  const marks = Object.getOwnPropertySymbols(module).filter(
+    (each) => /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (module))[each] === true,
+  );
+  return (
+    !module.loaded &&
+    marks.some((each) => each.description === 'kIsCachedByESMLoader') &&
+    !marks.some((each) => each.description === 'kIsExecuting')
+  );
 }
 
 /** Whoever has got hold of the function's own finds in it what the given one has. @param {NodeModule} own @param {NodeModule} given */

@@ -3,7 +3,8 @@ import path from 'node:path';
 
 /** What the text of a module says about it. */
 
-const ASKS_WHO_IMPORTS = /\bmodule\s*\.\s*parent\b|\brequire\s*\.\s*main\b(?!\s*={2,3}\s*module\b)|\bprocess\s*\.\s*mainModule\b/;
+const ASKS_WHO_IMPORTS =
+  /\bmodule\s*\.\s*parent\b|\brequire\s*\.\s*main\b(?!\s*={2,3}\s*module\b)|\bprocess\s*\.\s*mainModule\b/;
 const ASKS_WHERE = /\b__dirname\b|\b__filename\b|\bmodule\s*\.\s*(?:filename|path|paths|id)\b/;
 const COMMENTS = /\/\*[^]*?\*\/|^\s*\/\/.*$/gm;
 /** Gives on what other modules have, and has no state. */

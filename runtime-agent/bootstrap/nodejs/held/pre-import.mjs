@@ -45,7 +45,9 @@ export async function preImport(names, { poolFolder, codeFolder }) {
       try {
         begins.set(name, recording.import(plain));
       } catch (error) {
-        return { refused: { name, reason: `its import fails: ${error instanceof Error ? error.message : String(error)}` } };
+        return {
+          refused: { name, reason: `its import fails: ${error instanceof Error ? error.message : String(error)}` },
+        };
       }
       const trace = await traces.since();
       if (trace !== undefined) return { refused: { name, reason: trace } };

@@ -94,7 +94,8 @@ export class Recording {
   /** Leaves nothing behind but the modules themselves. */
   stop() {
     for (const file of Object.keys(internals._cache)) if (this.#isOurs(file)) delete internals._cache[file];
-    for (const [key, file] of Object.entries(internals._pathCache)) if (this.#isOurs(file)) delete internals._pathCache[key];
+    for (const [key, file] of Object.entries(internals._pathCache))
+      if (this.#isOurs(file)) delete internals._pathCache[key];
     for (const undo of this.#undo) undo();
   }
 
@@ -128,12 +129,15 @@ export class Recording {
     const asker = parent?.filename ?? '';
     if (!this.#isOurs(asker)) return resolve.call(Module, request, parent, isMain, options);
     const poolFile = this.#asPools(asker);
-    const paths = internals._nodeModulePaths(path.dirname(poolFile)).filter((folder) => folder.startsWith(`${this.#poolFolder}/`));
+    const paths = internals
+      ._nodeModulePaths(path.dirname(poolFile))
+      .filter((folder) => folder.startsWith(`${this.#poolFolder}/`));
     const atPool = Object.assign(new Module(poolFile), { filename: poolFile, paths });
     const held = this.modules.get(this.#asFunctions(asker));
     try {
       const found = resolve.call(Module, request, atPool, isMain, options);
-      if (!found.startsWith(`${this.#poolFolder}/node_modules/`)) return this.#notFound(held, request, `finds ${request} in ${found}`);
+      if (!found.startsWith(`${this.#poolFolder}/node_modules/`))
+        return this.#notFound(held, request, `finds ${request} in ${found}`);
       this.#noteFound(held, asker, request, found);
       // Node keeps ES modules by their name for good: those of the pool must not have a function's
       return isEsModule(found) || held?.module.filename === poolFile ? found : this.#asFunctions(found);
@@ -157,7 +161,11 @@ export class Recording {
     if (place === undefined) return void (held.problem ??= `asks for ${request}, which is in no package`);
     held.places.add(place);
     if (place === placeOf(this.#below(asker))) return;
-    for (const nearer of placesBefore(this.#below(asker), place.slice(place.lastIndexOf('node_modules/') + 13), place)) {
+    for (const nearer of placesBefore(
+      this.#below(asker),
+      place.slice(place.lastIndexOf('node_modules/') + 13),
+      place,
+    )) {
       held.absent.add(nearer);
     }
   }
