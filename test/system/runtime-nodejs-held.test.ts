@@ -1,4 +1,4 @@
-import { appendFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import os from 'node:os';
 import path from 'node:path';
@@ -30,7 +30,7 @@ const fs = require('node:fs');
 exports.bornMs = performance.now();
 exports.abacus = require('abacus');
 exports.rows = require('./rows');
-exports.units = require('../units.json');
+exports.units = require(path.join(__dirname, '../units.json'));
 exports.cwd = process.cwd();
 exports.mode = process.env.TALLY_MODE;
 exports.options = Object.keys(process.env).filter((name) => /^tally_/i.test(name));
@@ -184,6 +184,7 @@ describe('packages that a Node pool pre-imports', () => {
       'the loader by hooks',
       'require("node:module").registerHooks({ load: (url, context, next) => next(url, context) });',
     ],
+    ['the loader by hooks of an ES module', 'require("./hooks.mjs");'],
     [
       'one of their modules',
       'require("tally/lib/rows.js"); delete require.cache[require.resolve("tally/lib/rows.js")];',
@@ -193,9 +194,11 @@ describe('packages that a Node pool pre-imports', () => {
     const index = `${STARTED}${change}\nconst { bornMs } = require('tally');\nexports.handler = () => bornMs > startedMs;\n`;
     write(path.join(each.folder, 'code'), PACKAGES);
     list(path.join(each.folder, 'code'));
-    expect(await each.load({ handler: 'index.handler', files: { 'index.js': index } })).toMatchObject({
-      statusCode: 200,
-    });
+    const hooks = `import { registerHooks } from 'node:module';
+registerHooks({ load: (url, context, next) => next(url, context) });
+`;
+    const files = { 'index.js': index, 'hooks.mjs': hooks };
+    expect(await each.load({ handler: 'index.handler', files })).toMatchObject({ statusCode: 200 });
     expect((await each.invoke({})).json).toBe(true);
   });
 
@@ -236,19 +239,23 @@ exports.handler = () => [first.bornMs < startedMs, second.bornMs > startedMs, fi
     [
       'replaces a function of a built-in module',
       'require("node:fs").readFileSync = () => "";',
-      /replaces node:fs\.readFileSync/,
+      /changes node:fs\.readFileSync/,
     ],
     [
       'replaces a method of a global',
       'Array.prototype.map = function () { return []; };',
-      /replaces Array\.prototype\.map/,
+      /changes Array\.prototype\.map/,
     ],
     ['listens to events of the process', 'process.on("exit", () => {});', /listens to events of the process/],
+    ['puts something on the globals', 'globalThis.meddled = 1;', /changes globalThis/],
+    ['changes a setting', 'Error.stackTraceLimit = 3;', /changes Error\.stackTraceLimit/],
     ['throws', 'throw new Error("not here");', /its import fails: not here/],
+    ['fails a little later', 'Promise.reject(new Error("later"));', /its import fails: later/],
+    ['has compiled parts', 'require("./addon.node");', /its import fails: uses compiled code \(addon\.node\)/],
   ])(
     'must be harmless: one that %s is refused, and the process is as if it had never been',
     async (_, text, reason) => {
-      write(pool, { 'node_modules/meddler/index.js': text });
+      write(pool, { 'node_modules/meddler/index.js': text, 'node_modules/meddler/addon.node': '' });
       const each = await standby('meddler,tally');
       expect(each.output).toMatch(
         new RegExp(`WARMPOOL_PRE_IMPORT: meddler is left to the functions: .*${reason.source}`),
@@ -268,6 +275,7 @@ exports.handler = () => [first.bornMs < startedMs, second.bornMs > startedMs, fi
       { 'index.js': 'process.env.TALLY_MODE ??= "fast"; delete process.env.TALLY_MODE;' },
       /changes the environment/,
     ],
+    ['keeps what the agent replaces', { 'index.js': 'exports.exit = process.exit;' }, /asks for process\.exit/],
     [
       'is an ES module',
       { 'package.json': '{"type":"module"}', 'index.js': 'export let count = 0;' },
@@ -397,6 +405,25 @@ export const handler = () => ({ born, json: typeof json, named: Object.keys(awai
       });
       const born = { express: 'memory', router: 'memory', debug: 'memory', depd: 'memory', ms: 'memory' };
       expect(await bornOf(ways)).toEqual({ ...without, born });
+    });
+
+    it('leaves nothing that a function could find which does not use it', async () => {
+      const files = { 'probe.js': readFileSync(new URL('rehearsal-probes/probe.js', import.meta.url), 'utf8') };
+      const foundWith = async (preImport: string) => {
+        const each = await StartedRuntime.start(runtime, {
+          env: { WARMPOOL_PRE_IMPORT: preImport, WARMPOOL_PRE_IMPORT_DIR: tree },
+        });
+        started.push(each);
+        expect(await each.load({ handler: 'probe.handler', files })).toMatchObject({ statusCode: 200 });
+        const answer = await each.invoke({}, { 'x-request-id': 'probe' });
+        const text = answer.bytes
+          .toString()
+          .replaceAll(each.folder, '<folder>')
+          .replaceAll(String(each.port), '<port>');
+        return (JSON.parse(text) as { found: Record<string, unknown> }).found;
+      };
+      const [held, fresh] = [await foundWith('express'), await foundWith('')];
+      for (const [what, found] of Object.entries(fresh)) expect.soft(held[what], what).toEqual(found);
     });
 
     it('is left alone when a package deep below it differs, and what does not need that one is given still', async () => {

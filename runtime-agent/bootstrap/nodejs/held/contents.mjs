@@ -47,19 +47,23 @@ export function readPackages(tree) {
 }
 
 /**
- * Of the files of a package, without the packages that lie within it. Null where there is anything but files and folders.
+ * Of the files of a package, without the packages that lie within it. Null where there is anything but files and folders that can be read.
  * @param {string} folder
  * @returns {string | null}
  */
 export function digestOf(folder) {
-  const files = filesOf(folder);
-  if (files === undefined) return null;
-  const total = createHash('sha256');
-  for (const file of files.sort()) {
-    const content = readFileSync(path.join(folder, file));
-    total.update(`${file}\0${content.length}\0`).update(content);
+  try {
+    const files = filesOf(folder);
+    if (files === undefined) return null;
+    const total = createHash('sha256');
+    for (const file of files.sort()) {
+      const content = readFileSync(path.join(folder, file));
+      total.update(`${file}\0${content.length}\0`).update(content);
+    }
+    return `sha256:${total.digest('hex')}`;
+  } catch {
+    return null;
   }
-  return `sha256:${total.digest('hex')}`;
 }
 
 /** @param {string} tree @param {string} folder of packages @param {Packages} packages */

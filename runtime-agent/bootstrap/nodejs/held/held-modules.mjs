@@ -1,5 +1,5 @@
 import { existsSync, statSync } from 'node:fs';
-import { Module, syncBuiltinESMExports } from 'node:module';
+import { Module } from 'node:module';
 import path from 'node:path';
 import { Map, Object, Reflect, Set } from '../globals.mjs';
 import { parsePackages, readPackages } from './contents.mjs';
@@ -58,7 +58,6 @@ export class HeldModules {
       register: this.#noticed(register),
       registerHooks: this.#noticed(registerHooks),
     });
-    syncBuiltinESMExports();
     this.#deps.surroundings.settle();
     this.#rehearse();
   }
@@ -69,7 +68,7 @@ export class HeldModules {
     const packages = new Map(digests);
     for (let round = 0; round < REHEARSALS; round++) {
       for (const held of modules.values()) this.#hasSurroundings(held, packages);
-      surroundings.changed();
+      surroundings.changedFunction();
     }
   }
 
@@ -96,7 +95,7 @@ export class HeldModules {
       give(held, this);
       return undefined;
     };
-    surroundings.settleOne(internals.prototype, '_compile');
+    surroundings.settleFunction(internals.prototype, '_compile');
   }
 
   /** Nothing is in an empty list. @param {string | undefined} exactList @returns {Packages} */
@@ -109,12 +108,12 @@ export class HeldModules {
   /** @param {HeldModule} held @param {unknown} text @param {NodeModule} own @param {Packages} packages */
   #isSame(held, text, own, packages) {
     if (typeof text !== 'string' || text.length !== held.length || crc32(text) !== held.crc) return false;
-    if (this.#areThereHooks || process.sourceMapsEnabled || !isWrapperPlain()) return false;
+    if (this.#areThereHooks || isHooked(own) || process.sourceMapsEnabled || !isWrapperPlain()) return false;
     const needs = this.#needsOf(held);
     return (
       needs !== undefined &&
       needs.every((each) => this.#isFree(each, own) && this.#hasSurroundings(each, packages)) &&
-      this.#deps.surroundings.changed() === undefined &&
+      this.#deps.surroundings.changedFunction() === undefined &&
       !isPackageAbove(this.#deps.codeFolder)
     );
   }
@@ -188,14 +187,18 @@ export class HeldModules {
 
 /** An `import` has made it and nobody has begun to run it. @param {NodeModule} module */
 function isOnlyLinked(module) {
-  const marks = Object.getOwnPropertySymbols(module).filter(
-    (each) => /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (module))[each] === true,
-  );
-  return (
-    !module.loaded &&
-    marks.some((each) => each.description === 'kIsCachedByESMLoader') &&
-    !marks.some((each) => each.description === 'kIsExecuting')
-  );
+  return !module.loaded && markOf(module, 'kIsCachedByESMLoader') === true && markOf(module, 'kIsExecuting') !== true;
+}
+
+/** Where there are loader hooks, Node makes a URL of a module's name for them. @param {NodeModule} module */
+function isHooked(module) {
+  return markOf(module, 'kURL') !== undefined;
+}
+
+/** @param {NodeModule} module @param {string} name of a private symbol of Node */
+function markOf(module, name) {
+  const mark = Object.getOwnPropertySymbols(module).find(({ description }) => description === name);
+  return mark && /** @type {Record<symbol, unknown>} */ (/** @type {unknown} */ (module))[mark];
 }
 
 /** Whoever has got hold of the function's own finds in it what the given one has. @param {NodeModule} own @param {NodeModule} given */

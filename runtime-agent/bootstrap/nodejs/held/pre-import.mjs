@@ -31,7 +31,7 @@ const NAME = /^(?<name>(?:@[^/@]+\/)?[^@]+)(?:@(?<version>\d[^@]*))?$/;
  */
 export async function preImport(names, { poolFolder, codeFolder }) {
   const variables = new Set(Object.keys(process.env));
-  const surroundings = new Surroundings();
+  const surroundings = new Surroundings(['_cache', '_pathCache'].map((name) => Reflect.get(Module, name)));
   surroundings.addBuiltin('module', Module);
   const recording = new Recording({ poolFolder, codeFolder, surroundings });
   /** @type {Map<string, string>} */
@@ -99,9 +99,16 @@ function watchTraces(surroundings) {
       .eventNames()
       .map((name) => `${String(name)} ${process.listenerCount(name)}`)
       .join();
+  /** @type {string[]} */
+  const failures = [];
+  const onFailure = (/** @type {unknown} */ error) => void failures.push(sentence(error));
+  process.on('uncaughtException', onFailure);
   let before = listened();
   return {
-    stop: () => void hook.disable(),
+    stop: () => {
+      hook.disable();
+      process.off('uncaughtException', onFailure);
+    },
     /** @returns {Promise<string | undefined>} in words, what there is more than the last time */
     async since() {
       isOwn = true;
@@ -115,9 +122,11 @@ function watchTraces(surroundings) {
       surroundings.settle();
       const isListening = listened() !== before;
       before = listened();
+      const [failure] = failures;
+      if (failure !== undefined) return `its import fails: ${failure}`;
       if (resource !== undefined) return `its import starts something (${resource})`;
-      if (changed !== undefined) return `its import replaces ${changed}`;
-      return isListening ? 'its import listens to events of the process' : undefined;
+      if (isListening) return 'its import listens to events of the process';
+      return changed === undefined ? undefined : `its import changes ${changed}`;
     },
   };
 }
@@ -148,4 +157,9 @@ function withProblems(begins, modules) {
     }
   }
   return left;
+}
+
+/** @param {unknown} error */
+function sentence(error) {
+  return error instanceof Error ? error.message : String(error);
 }

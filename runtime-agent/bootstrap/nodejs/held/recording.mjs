@@ -40,6 +40,13 @@ import { placeOf, placesBefore } from './places.mjs';
  */
 
 const internals = /** @type {ModuleInternals} */ (/** @type {unknown} */ (Module));
+/** @type {[name: string, holder: object, key: string][]} */
+const HOOKED = [
+  ['process.exit', process, 'exit'],
+  ['process.reallyExit', process, 'reallyExit'],
+  ['process.stdout.write', process.stdout, 'write'],
+  ['process.stderr.write', process.stderr, 'write'],
+];
 const NOT_NOW = new Error('only to be forgotten');
 
 export class Recording {
@@ -67,6 +74,7 @@ export class Recording {
     const { '.js': loadScript, '.json': loadJson } = internals._extensions;
     const argv = process.argv.slice();
     const cwd = Reflect.get(process, 'cwd');
+    const releaseHooked = this.#watchHooked();
     const returnEnvironment = recordEnvironment(() => this.#running.at(-1)?.env);
     internals._resolveFilename = (...request) => this.#resolve(resolve, ...request);
     internals._load = (request, parent, isMain) => this.#load(load, request, parent, isMain);
@@ -87,6 +95,7 @@ export class Recording {
         process.cwd = cwd;
         process.argv.splice(0, process.argv.length, ...argv);
         returnEnvironment();
+        releaseHooked();
       },
     ];
   }
@@ -135,7 +144,7 @@ export class Recording {
     const atPool = Object.assign(new Module(poolFile), { filename: poolFile, paths });
     const held = this.modules.get(this.#asFunctions(asker));
     try {
-      const found = resolve.call(Module, request, atPool, isMain, options);
+      const found = resolve.call(Module, this.#asPools(request), atPool, isMain, options);
       if (!found.startsWith(`${this.#poolFolder}/node_modules/`))
         return this.#notFound(held, request, `finds ${request} in ${found}`);
       this.#noteFound(held, asker, request, found);
@@ -178,12 +187,38 @@ export class Recording {
       this.#requests.push([asker.path, request]);
       const file = this.#asFunctions(internals._resolveFilename(request, asker, isMain));
       held?.requires.add(file);
-      if (file.endsWith('.node') && held !== undefined) held.problem ??= `uses compiled code (${path.basename(file)})`;
+      if (file.endsWith('.node')) throw compiledCode(held, file);
     }
     const exports = load.call(Module, request, parent, isMain);
     // what is there before anybody had the chance to replace it
     if (Module.isBuiltin(request)) this.#surroundings.addBuiltin(request, exports);
     return exports;
+  }
+
+  /** The agent will have functions of its own in their place, which a package that keeps these would go past. */
+  #watchHooked() {
+    const restore = HOOKED.map(([name, holder, key]) => {
+      const own = Object.getOwnPropertyDescriptor(holder, key);
+      let value = Reflect.get(holder, key);
+      const get = () => {
+        const running = this.#running.at(-1);
+        if (running !== undefined) running.problem ??= `asks for ${name}`;
+        return value;
+      };
+      Object.defineProperty(holder, key, {
+        get,
+        set: (next) => void (value = next),
+        configurable: true,
+        enumerable: true,
+      });
+      return () => {
+        Reflect.deleteProperty(holder, key);
+        if (own !== undefined) Object.defineProperty(holder, key, own);
+      };
+    });
+    return () => {
+      for (const each of restore) each();
+    };
   }
 
   /** @param {NodeModule} module @param {string} file @param {((module: NodeModule, file: string) => void) | undefined} otherwise */
@@ -253,6 +288,13 @@ export class Recording {
     const folder = file.startsWith(`${this.#codeFolder}/`) ? this.#codeFolder : this.#poolFolder;
     return file.slice(folder.length + 1);
   }
+}
+
+/** Whoever catches this has another module than it will have. @param {HeldModule | undefined} held @param {string} file */
+function compiledCode(held, file) {
+  const problem = `uses compiled code (${path.basename(file)})`;
+  if (held !== undefined) held.problem ??= problem;
+  return new Error(problem);
 }
 
 /** @typedef {Error & { requireStack: string[] }} NotFound */
