@@ -16,7 +16,7 @@ import { StartedRuntime } from '../contract/runtime-agent/started-runtime.ts';
 /** Packages that a Node pool names are in memory before there is a function, which gets them only where nobody could tell. */
 
 const BOOTSTRAP = fileURLToPath(new URL('../../runtime-agent/bootstrap/nodejs', import.meta.url));
-const EXPRESS = fileURLToPath(new URL('../../examples/functions/express-app', import.meta.url));
+const EXPRESS = path.join(import.meta.dirname, '../../examples/functions/express-app');
 const runtime = (await describeRuntime(BOOTSTRAP)) as PresentRuntime;
 
 type Files = Record<string, string>;
@@ -78,7 +78,7 @@ exports.handler = () => tell(tally, require('abacus'), loaded, module);
 };
 const IMPORTS: Files = {
   'tell.cjs': TELL,
-  'first.mjs': `${STARTED}`,
+  'first.mjs': STARTED,
   'index.mjs': `import './first.mjs';
 import { tell } from './tell.cjs';
 import tally, { seen, rows } from 'tally';
@@ -119,7 +119,7 @@ describe('packages that a Node pool pre-imports', () => {
     list(code);
     const load = await each.load({ handler: 'index.handler', files: own }, { env });
     expect(load.bytes.toString()).toContain('ready');
-    return (await each.invoke({})).json as unknown as Told;
+    return (await each.invoke({})).json as Told;
   };
 
   it.each([

@@ -207,7 +207,9 @@ export class Recording {
       };
       Object.defineProperty(holder, key, {
         get,
-        set: (next) => void (value = next),
+        set: (next) => {
+          value = next;
+        },
         configurable: true,
         enumerable: true,
       });
@@ -246,7 +248,7 @@ export class Recording {
     this.modules.set(held.file, held);
     this.#running.push(held);
     try {
-      if (file.endsWith('.json')) module.exports = JSON.parse(text.replace(/^\uFEFF/, ''));
+      if (file.endsWith('.json')) Object.assign(module, { exports: JSON.parse(text.replace(/^\uFEFF/, '')) });
       else if (isEs || isPools) otherwise?.(module, file);
       else internals.prototype._compile.call(module, text, file, 'commonjs');
     } finally {
