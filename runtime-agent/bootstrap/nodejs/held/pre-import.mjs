@@ -125,8 +125,8 @@ function watchTraces(surroundings) {
       const [failure] = failures;
       if (failure !== undefined) return `its import fails: ${failure}`;
       if (resource !== undefined) return `its import starts something (${resource})`;
-      if (isListening) return 'its import listens to events of the process';
-      return changed === undefined ? undefined : `its import changes ${changed}`;
+      if (changed !== undefined && !changed.startsWith('process._events')) return `its import changes ${changed}`;
+      return isListening ? 'its import listens to events of the process' : undefined;
     },
   };
 }

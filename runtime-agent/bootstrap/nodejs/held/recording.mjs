@@ -3,7 +3,9 @@ import { Module } from 'node:module';
 import path from 'node:path';
 import { crc32 } from 'node:zlib';
 import { noReads, recordEnvironment } from './environment-reads.mjs';
+import { watchReplaced } from './functions-to-be-replaced.mjs';
 import { esModuleProblem, isEsModule, passedOnBy, textProblem } from './module-text.mjs';
+import { isNotFound, leadingTo, nameFiles } from './not-found.mjs';
 import { placeOf, placesBefore } from './places.mjs';
 
 /**
@@ -40,13 +42,6 @@ import { placeOf, placesBefore } from './places.mjs';
  */
 
 const internals = /** @type {ModuleInternals} */ (/** @type {unknown} */ (Module));
-/** @type {[name: string, holder: object, key: string][]} */
-const HOOKED = [
-  ['process.exit', process, 'exit'],
-  ['process.reallyExit', process, 'reallyExit'],
-  ['process.stdout.write', process.stdout, 'write'],
-  ['process.stderr.write', process.stderr, 'write'],
-];
 const NOT_NOW = new Error('only to be forgotten');
 
 export class Recording {
@@ -74,7 +69,10 @@ export class Recording {
     const { '.js': loadScript, '.json': loadJson } = internals._extensions;
     const argv = process.argv.slice();
     const cwd = Reflect.get(process, 'cwd');
-    const releaseHooked = this.#watchHooked();
+    const releaseReplaced = watchReplaced((name) => {
+      const running = this.#running.at(-1);
+      if (running !== undefined) running.problem ??= `asks for ${name}`;
+    });
     const returnEnvironment = recordEnvironment(() => this.#running.at(-1)?.env);
     internals._resolveFilename = (...request) => this.#resolve(resolve, ...request);
     internals._load = (request, parent, isMain) => this.#load(load, request, parent, isMain);
@@ -95,7 +93,7 @@ export class Recording {
         process.cwd = cwd;
         process.argv.splice(0, process.argv.length, ...argv);
         returnEnvironment();
-        releaseHooked();
+        releaseReplaced();
       },
     ];
   }
@@ -152,7 +150,11 @@ export class Recording {
       return isEsModule(found) || held?.module.filename === poolFile ? found : this.#asFunctions(found);
     } catch (error) {
       for (const place of placesBefore(this.#below(asker), request)) held?.absent.add(place);
-      if (isNotFound(error)) sayFor(asPackages(parent, this.modules), error);
+      if (isNotFound(error))
+        nameFiles(
+          leadingTo(parent, (file) => this.modules.has(file)),
+          error,
+        );
       throw error;
     }
   }
@@ -193,34 +195,6 @@ export class Recording {
     // what is there before anybody had the chance to replace it
     if (Module.isBuiltin(request)) this.#surroundings.addBuiltin(request, exports);
     return exports;
-  }
-
-  /** The agent will have functions of its own in their place, which a package that keeps these would go past. */
-  #watchHooked() {
-    const restore = HOOKED.map(([name, holder, key]) => {
-      const own = Object.getOwnPropertyDescriptor(holder, key);
-      let value = Reflect.get(holder, key);
-      const get = () => {
-        const running = this.#running.at(-1);
-        if (running !== undefined) running.problem ??= `asks for ${name}`;
-        return value;
-      };
-      Object.defineProperty(holder, key, {
-        get,
-        set: (next) => {
-          value = next;
-        },
-        configurable: true,
-        enumerable: true,
-      });
-      return () => {
-        Reflect.deleteProperty(holder, key);
-        if (own !== undefined) Object.defineProperty(holder, key, own);
-      };
-    });
-    return () => {
-      for (const each of restore) each();
-    };
   }
 
   /** @param {NodeModule} module @param {string} file @param {((module: NodeModule, file: string) => void) | undefined} otherwise */
@@ -297,31 +271,4 @@ function compiledCode(held, file) {
   const problem = `uses compiled code (${path.basename(file)})`;
   if (held !== undefined) held.problem ??= problem;
   return new Error(problem);
-}
-
-/** @typedef {Error & { requireStack: string[] }} NotFound */
-
-/** @param {unknown} error @returns {error is NotFound} */
-function isNotFound(error) {
-  return error instanceof Error && 'requireStack' in error;
-}
-
-/** @param {NodeModule} asker @param {Map<string, HeldModule>} modules @returns {string[]} the files that lead to it, as far as they are packages' */
-function asPackages(asker, modules) {
-  const files = [];
-  /** @type {NodeModule | null | undefined} */
-  let module = asker;
-  for (; module && modules.has(module.filename); module = module.parent) files.push(module.filename);
-  return files;
-}
-
-/**
- * Node itself must not be asked with the function's names: it would remember that there is no such package.
- * @param {string[]} files by the function's names @param {NotFound} error that names the pool's
- */
-function sayFor(files, error) {
-  const { message, stack } = error;
-  error.requireStack = files;
-  error.message = `${message.split('\n', 1)[0]}\nRequire stack:\n- ${files.join('\n- ')}`;
-  error.stack = stack?.replace(message, () => error.message) ?? '';
 }
