@@ -72,6 +72,7 @@ async function preImport({ preImport: names, preImportFolder, socketPath, settin
   const packages = names.filter((name) => !isBuiltin(name));
   for (const name of names) if (isBuiltin(name)) await import(name);
   if (packages.length === 0) return undefined;
+  const start = { folder: process.cwd(), env: { ...process.env, ...settings } };
   const { preImport: run } = await import('./held/pre-import.mjs');
   const folders = {
     poolFolder: realpathSync(preImportFolder),
@@ -81,10 +82,8 @@ async function preImport({ preImport: names, preImportFolder, socketPath, settin
   if ('refused' in result) {
     const { name, reason } = result.refused;
     tellLeft(name, reason);
-    return startAnew(
-      settings,
-      names.filter((each) => each !== name),
-    );
+    const others = names.filter((each) => each !== name);
+    return startAnew(start.folder, { ...start.env, WARMPOOL_PRE_IMPORT: others.join(',') });
   }
   for (const [name, reason] of result.left) tellLeft(name, reason);
   return result.held;
@@ -97,11 +96,11 @@ function tellLeft(name, reason) {
 
 /**
  * The same process from its first instruction: what a package did to it is gone.
- * @param {import('./config.mjs').Config['settings']} settings @param {string[]} names
+ * @param {string} folder @param {NodeJS.ProcessEnv} env
  * @returns {never}
  */
-function startAnew(settings, names) {
-  const env = { ...process.env, ...settings, WARMPOOL_PRE_IMPORT: names.join(',') };
+function startAnew(folder, env) {
+  process.chdir(folder);
   // that it is experimental
   process.emitWarning = () => {};
   process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);

@@ -49,7 +49,7 @@ export async function preImport(names, { poolFolder, codeFolder }) {
           refused: { name, reason: `its import fails: ${error instanceof Error ? error.message : String(error)}` },
         };
       }
-      const trace = await traces.since();
+      const trace = (await traces.since()) ?? recording.changedEnvironment();
       if (trace !== undefined) return { refused: { name, reason: trace } };
     }
   } finally {
@@ -59,7 +59,6 @@ export async function preImport(names, { poolFolder, codeFolder }) {
   const { modules } = recording;
   for (const each of modules.values()) {
     if (each.env.isCopied) each.problem ??= 'copies the environment';
-    if (each.env.isWritten) each.problem ??= 'changes the environment';
     if (!each.env.isListed) each.text = '';
   }
   const digests = digestsOf(modules, poolFolder);
@@ -104,6 +103,7 @@ function watchTraces(surroundings) {
   const onFailure = (/** @type {unknown} */ error) => void failures.push(sentence(error));
   process.on('uncaughtException', onFailure);
   let before = listened();
+  const folder = process.cwd();
   return {
     stop: () => {
       hook.disable();
@@ -124,6 +124,7 @@ function watchTraces(surroundings) {
       before = listened();
       const [failure] = failures;
       if (failure !== undefined) return `its import fails: ${failure}`;
+      if (process.cwd() !== folder) return 'its import changes the working folder';
       if (resource !== undefined) return `its import starts something (${resource})`;
       if (changed !== undefined && !changed.startsWith('process._events')) return `its import changes ${changed}`;
       return isListening ? 'its import listens to events of the process' : undefined;

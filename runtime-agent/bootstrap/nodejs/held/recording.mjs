@@ -117,6 +117,12 @@ export class Recording {
     return held.file;
   }
 
+  /** @returns {string | undefined} in words, if a module did */
+  changedEnvironment() {
+    const isChanged = [...this.modules.values()].some((each) => each.env.isWritten);
+    return isChanged ? 'its import changes the environment' : undefined;
+  }
+
   /** Where a package is found. @param {string} name @returns {string} */
   find(name) {
     const importer = this.#importer();
