@@ -17,9 +17,13 @@ import { ToolError, runTool } from './packing/run-tool.ts';
 import { hashFiles, listFiles } from './packing/source-files.ts';
 
 /** Part of every cache key: to be raised when the same input is packed into other bytes. */
-const PACKING_VERSION = '2';
+const PACKING_VERSION = '3';
 
-const PACKAGE_LISTER = path.join(BOOTSTRAP_FOLDER, 'python/warmpool_agent/held/contents.py');
+/** By runtime, what writes the digests of the packages, so that a pool that holds one of them in memory can tell at load without reading it. */
+const PACKAGE_LISTERS: Readonly<Record<string, readonly string[]>> = {
+  nodejs: [path.join(BOOTSTRAP_FOLDER, 'nodejs/held/contents.mjs')],
+  python: ['-B', path.join(BOOTSTRAP_FOLDER, 'python/warmpool_agent/held/contents.py')],
+};
 
 export interface PackDeps {
   runtimes: readonly RuntimeDescription[];
@@ -127,9 +131,8 @@ function buildTree(
       await copyFile(path.join(folder, name), path.join(tree, name));
     }
     if (runtime.name === 'java') await compileJava(tree, env);
-    if (runtime.name !== 'python') return;
-    await compilePython(tree, runtime, env);
-    await listPythonPackages(tree, runtime, env);
+    if (runtime.name === 'python') await compilePython(tree, runtime, env);
+    if (runtime.name === 'python' || dependencies !== undefined) await listPackages(tree, runtime, env);
   });
 }
 
@@ -150,15 +153,12 @@ function compilePython(tree: string, runtime: PresentRuntime, env: PackDeps['env
   });
 }
 
-/** Digests of the packages, so that a pool that holds one of them in memory can tell at load without reading it. */
-function listPythonPackages(tree: string, runtime: PresentRuntime, env: PackDeps['env']): Promise<void> {
-  return runTool({
-    program: runtime.command[0] ?? 'python3',
-    args: ['-B', PACKAGE_LISTER, tree],
-    cwd: tree,
-    env,
-    remedy: 'install Python 3',
-  });
+async function listPackages(tree: string, runtime: PresentRuntime, env: PackDeps['env']): Promise<void> {
+  const lister = PACKAGE_LISTERS[runtime.name];
+  const [program] = runtime.command;
+  if (lister === undefined || program === undefined) return;
+  const remedy = `install ${runtime.name} ${runtime.version}`;
+  await runTool({ program, args: [...lister, tree], cwd: tree, env, remedy });
 }
 
 async function readFacts(archive: string): Promise<z.output<typeof archiveFactsSchema> | undefined> {

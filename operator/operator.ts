@@ -10,9 +10,8 @@ import { jitteredBackoffMs, type Random } from './engine/random.ts';
 import { Reflector } from './engine/reflector.ts';
 import { ObjectStore, type StoreDeps } from './engine/store.ts';
 import { LABEL_POOL } from '@warmpool/protocol/names.ts';
-import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
-import { isStandbyLabelled, isTerminating, ownerUidOf, poolKeyOf } from './core/pod-view.ts';
+import { poolKeyOf } from './core/pod-view.ts';
 import { ClaimLedger } from './claims/claim-ledger.ts';
 import { ClaimQueries } from './claims/claim-queries.ts';
 import { ClaimRun } from './claims/claim-run.ts';
@@ -25,6 +24,7 @@ import { Inventory } from './claims/inventory.ts';
 import { NodeView } from './claims/node-view.ts';
 import { Retirement } from './claims/retirement.ts';
 import { InstanceKeeper } from './controllers/instance-keeper.ts';
+import { followExpectations } from './controllers/follow-expectations.ts';
 import { runControllers } from './controllers/run-controllers.ts';
 import { RefillYield } from './controllers/refill-yield.ts';
 import { WarmPoolController } from './controllers/warm-pool.ts';
@@ -148,7 +148,7 @@ export class Operator {
       claims: this.claims,
       ledger,
     });
-    this.#watchExpectations();
+    followExpectations(this.#expectations, this.pods, this.pools);
   }
 
   /** This process leads and has a complete view, so it serves claims. */
@@ -283,21 +283,5 @@ export class Operator {
     );
     this.#lists.add(name, reflector);
     return reflector.run(signal);
-  }
-
-  #watchExpectations(): void {
-    this.pods.onChange((before, after) => {
-      const pod = after ?? before;
-      if (pod === undefined) return;
-      const uid = pod.metadata.uid as PodUid;
-      const pool = ownerUidOf(pod) ?? (before === undefined ? undefined : ownerUidOf(before));
-      if (pool === undefined) return;
-      if (before === undefined) this.#expectations.creationObserved(pool, uid);
-      if (after === undefined || isTerminating(after) || !isStandbyLabelled(after))
-        this.#expectations.deletionObserved(pool, uid);
-    });
-    this.pools.onChange((before, after) => {
-      if (after === undefined && before !== undefined) this.#expectations.forget(before.metadata.uid);
-    });
   }
 }

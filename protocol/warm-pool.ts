@@ -121,7 +121,9 @@ export const warmPoolSpecSchema = z
           .array(z.string().min(1).max(214))
           .max(64)
           .default([])
-          .describe('Modules that standby interpreters import before they are ready.'),
+          .describe(
+            'Modules that standby interpreters import before they are ready. A function gets one only in the place of its own with the same content (docs/runtime-images.md).',
+          ),
         rehearse: z.boolean().default(true).describe('Run the load path once with a throw-away module before standby.'),
         readySeconds: z
           .int()

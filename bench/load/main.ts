@@ -76,7 +76,8 @@ async function rowsOf(
       const settings = mode.settings?.(example, fn.treeDir) ?? {};
       try {
         for (const cpu of cpus) {
-          const subject = { runtime, fn: fn.function, treeDir: tree.folder, settings, cold, env };
+          const isAtHome = mode.isAtHome?.(example) ?? false;
+          const subject = { runtime, fn: fn.function, treeDir: tree.folder, isAtHome, settings, cold, env };
           const figures = await measureRow({ ...subject, milliCpu: CPU_LIMITS[cpu] }, config.loads);
           rows.push({ runtime: example.runtime, example: example.name, cpu, mode: mode.name, ...figures });
           process.stderr.write(`${rowText(rows.at(-1))}\n`);
@@ -150,12 +151,13 @@ function presentRuntime(runtimes: RuntimeDescription[], name: RuntimeName): Pres
   return runtimes.find((each) => each.name === name) ?? { missing: 'there is no such runtime' };
 }
 
-const COLUMNS = ['load p50', 'p99', 'response', 'fresh', 'ratio', 'boot', 'load cpu', 'resp. cpu'];
+const COLUMNS = ['load p50', 'p99', 'import', 'p99', 'response', 'fresh', 'ratio', 'boot', 'load cpu', 'resp. cpu'];
 
 function rowText(row: LoadRow | undefined): string {
   if (row === undefined) return '';
-  const { loadToReadyMs, cpuMs } = row;
-  const values = [loadToReadyMs.p50, loadToReadyMs.p99, row.firstResponseMs, row.freshMs, row.ratio, row.bootMs];
+  const { loadToReadyMs, importMs, cpuMs } = row;
+  const loads = [loadToReadyMs.p50, loadToReadyMs.p99, importMs.p50, importMs.p99];
+  const values = [...loads, row.firstResponseMs, row.freshMs, row.ratio, row.bootMs];
   const cells = [...values, cpuMs.load, cpuMs.firstResponse].map((value) => (value?.toFixed(1) ?? '-').padStart(10));
   return `${`${row.runtime} ${row.example} ${row.mode}`.padEnd(42)}${row.cpu.padEnd(6)}${cells.join('')}`;
 }

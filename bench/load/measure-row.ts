@@ -2,6 +2,7 @@ import { availableParallelism } from 'node:os';
 import type { ColdStarter } from '@warmpool/local/cold-start/cold-start.ts';
 import { unexpected } from '@warmpool/local/invoke.ts';
 import type { FunctionFile } from '@warmpool/local/packing/function-file.ts';
+import { loadReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { distribution } from '../figures.ts';
 import { openCpuLimit, type CpuLimit } from './cpu-limit.ts';
@@ -22,6 +23,8 @@ export interface RowSubject {
   runtime: PresentRuntime;
   fn: FunctionFile;
   treeDir: string;
+  /** The standby process gets a copy of the tree of its own, where a pod has it. */
+  isAtHome: boolean;
   settings: Record<string, string>;
   milliCpu: number | undefined;
   cold: ColdStarter;
@@ -32,6 +35,8 @@ export interface RowFigures {
   loads: number;
   /** From sending `/v1/load` to the end of its answer. */
   loadToReadyMs: { p50: number; p99: number };
+  /** The part of it that the function's own modules take, as the runtime tells it. */
+  importMs: { p50: number; p99: number };
   /** From there to the end of the first answer of the served port, connection included; median. */
   firstResponseMs: number;
   /** A plain interpreter with the code on disk and no agent, from its start to the end of its first answer; median. */
@@ -48,6 +53,7 @@ export interface RowFigures {
 
 interface LoadSample {
   loadMs: number;
+  importMs: number;
   firstResponseMs: number;
   loadCpuMs: number;
   firstResponseCpuMs: number;
@@ -94,13 +100,15 @@ async function bootAlone(subject: RowSubject): Promise<number> {
   return standby.bootMs;
 }
 
-async function measureLoad(standby: StandbyProcess, { fn, treeDir, milliCpu }: RowSubject): Promise<LoadSample> {
+async function measureLoad(standby: StandbyProcess, subject: RowSubject): Promise<LoadSample> {
+  const { fn, milliCpu } = subject;
+  const treeDir = subject.isAtHome ? standby.bringHome(subject.treeDir) : subject.treeDir;
   const { limit } = standby;
   const used = (): number => limit?.usedCpuMs() ?? Number.NaN;
   limit?.set(milliCpu);
   const cpuBefore = used();
   const startedMs = performance.now();
-  await standby.load(fn, treeDir);
+  const reply = await standby.load(fn, treeDir);
   const readyMs = performance.now();
   const cpuReady = used();
   const requestedMs = performance.now();
@@ -108,8 +116,10 @@ async function measureLoad(standby: StandbyProcess, { fn, treeDir, milliCpu }: R
   const answeredMs = performance.now();
   const problem = unexpected(answer, fn.invoke.expect);
   if (problem !== undefined) throw new Error(`${fn.name}: ${problem}`);
+  const { timings } = loadReplySchema.parse(JSON.parse(reply.text));
   return {
     loadMs: readyMs - startedMs,
+    importMs: timings.importMs,
     firstResponseMs: answeredMs - requestedMs,
     loadCpuMs: cpuReady - cpuBefore,
     firstResponseCpuMs: used() - cpuReady,
@@ -138,12 +148,14 @@ function lanes(milliCpu: number | undefined): number {
 
 function figures(samples: LoadSample[], freshMs: number[], bootMs: number[], atOnce: number): RowFigures {
   const { p50, p99 } = distribution(samples.map(({ loadMs }) => loadMs));
+  const imports = distribution(samples.map(({ importMs }) => importMs));
   const firstResponseMs = medianOf(samples, 'firstResponseMs');
   const fresh = distribution(freshMs).p50;
   const orNull = (value: number): number | null => (Number.isNaN(value) ? null : value);
   return {
     loads: samples.length,
     loadToReadyMs: { p50, p99 },
+    importMs: { p50: imports.p50, p99: imports.p99 },
     firstResponseMs,
     freshMs: fresh,
     ratio: Math.round((fresh / (p50 + firstResponseMs)) * 10) / 10,

@@ -8,6 +8,8 @@ export interface LoadMode {
   appliesTo: (example: LoadExample) => boolean;
   /** More settings for the standby process. */
   settings?: (example: LoadExample, treeDir: string) => Record<string, string>;
+  /** The tree is copied to where a pod has its code, beside the socket. */
+  isAtHome?: (example: LoadExample) => boolean;
   /** Makes another tree out of the packed one, in `folder`, which does not exist yet. */
   prepareTree?: (treeDir: string, folder: string) => Promise<void>;
 }
@@ -21,10 +23,14 @@ export const LOAD_MODES: readonly LoadMode[] = [
   },
   {
     name: 'standby+preimport',
-    appliesTo: ({ runtime, packages }) => runtime === 'python' && packages.length > 0,
+    appliesTo: ({ packages }) => packages.length > 0,
+    isAtHome: ({ runtime }) => runtime === 'nodejs',
     // the function has a copy of its own beside what the pool's image would hold
     prepareTree: (treeDir, folder) => cp(treeDir, folder, { recursive: true }),
-    settings: ({ packages }, treeDir) => ({ WARMPOOL_PRE_IMPORT: packages.join(','), PYTHONPATH: treeDir }),
+    settings: ({ runtime, packages }, treeDir) => ({
+      WARMPOOL_PRE_IMPORT: packages.join(','),
+      [runtime === 'python' ? 'PYTHONPATH' : 'WARMPOOL_PRE_IMPORT_DIR']: treeDir,
+    }),
   },
   {
     name: 'standby-cache',

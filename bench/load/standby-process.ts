@@ -1,10 +1,11 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FunctionFile } from '@warmpool/local/packing/function-file.ts';
+import { POD_CODE_FOLDER } from '@warmpool/protocol/names.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { FreePorts } from '../../conformance/targets/free-ports.ts';
 import type { CpuLimit } from './cpu-limit.ts';
@@ -96,6 +97,13 @@ export class StandbyProcess {
       if (after - before < QUIET_CPU_MS) return;
       before = after;
     }
+  }
+
+  /** A copy of the tree where a pod has its code. Gives its path. */
+  bringHome(treeDir: string): string {
+    const home = path.join(this.#folder, POD_CODE_FOLDER);
+    cpSync(treeDir, home, { recursive: true });
+    return home;
   }
 
   load(fn: FunctionFile, treeDir: string): Promise<LeanAnswer> {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
+import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { grantPayload, loadGrantSchema } from '@warmpool/protocol/host-agent-api.ts';
 import { PODS, WARM_POOLS } from '../core/resources.ts';
 import { EVENTS_RESOURCE } from '../engine/events.ts';
@@ -44,6 +45,21 @@ describe('a claim', () => {
     const claimed = world.pods().filter((pod) => pod.metadata.labels?.['warmpool.dev/state'] === 'claimed');
     expect(claimed.map((pod) => pod.metadata.uid)).toEqual([answer.pod?.uid]);
     expect(claimed[0]?.metadata.ownerReferences ?? []).toEqual([]);
+  });
+
+  it('gets a pod of the present template while a changed list of packages rolls', async () => {
+    const world = await filled({ rollout: { maxUnavailable: 1 } });
+    const before = new Set(world.pods().map((pod) => pod.metadata.uid));
+    const news = () => world.pods().filter(({ metadata }) => !before.has(metadata.uid));
+    await world.kube.patch(WARM_POOLS, 'default', 'nodejs', { spec: { standby: { preImport: ['express'] } } });
+    await world.clock.runUntil(
+      () => news().some(({ metadata }) => world.operator.inventory.index.isOffered(metadata.uid as PodUid)),
+      60_000,
+    );
+    const olds = world.pods().filter(({ metadata }) => before.has(metadata.uid));
+    expect(olds.some(({ metadata }) => world.operator.inventory.index.isOffered(metadata.uid as PodUid))).toBe(true);
+    const answer = await claim(world, 'c1');
+    expect(news().map(({ metadata }) => metadata.uid)).toContain(answer.pod?.uid);
   });
 
   it('costs one write and no read', async () => {

@@ -93,7 +93,7 @@ function standby(
       const current = pods.getByUid(uid);
       if (report?.state === 'standby') {
         const { node, epoch } = report;
-        settle(() => resolve({ uid, node, epoch, pod: current ?? pod }));
+        settle(() => resolve({ uid, node, epoch, isUpdated: true, pod: current ?? pod }));
       } else if (
         report?.state === 'failed' ||
         (current !== undefined && (isFinished(current) || isTerminating(current)))

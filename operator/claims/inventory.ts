@@ -3,6 +3,7 @@ import type { ClaimQueue } from './claim-queue.ts';
 import { ClaimQueue as Queue } from './claim-queue.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { ObjectStore } from '../engine/store.ts';
+import { templateHash } from '../core/build-pod.ts';
 import type { Pod, WarmPool } from '../core/resources.ts';
 import {
   containerTrouble,
@@ -13,6 +14,7 @@ import {
   isTerminating,
   podTrouble,
   poolKeyOf,
+  templateHashOf,
   type StoredPod,
 } from '../core/pod-view.ts';
 import { isNodeLost } from '../core/stall.ts';
@@ -38,6 +40,8 @@ export class Inventory {
   readonly #queues = new Map<string, ClaimQueue<Candidate>>();
   /** The first process seen in each pod. Another one later means that the pod is not what it was. */
   readonly #epochs = new Map<PodUid, string>();
+  /** A pool that changes is another object. */
+  readonly #templateHashes = new WeakMap<WarmPool, string>();
   /** Pods that are not offered: since when. */
   readonly #missingSinceUnixMs = new Map<PodUid, number>();
 
@@ -161,7 +165,14 @@ export class Inventory {
     if (pool === undefined || isTerminatingPool(pool) || !isOwnedBy(pod, pool)) return undefined;
     const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
     if (report?.state !== 'standby') return undefined;
-    return { uid: report.podUid, node: report.node, epoch: report.epoch, pod };
+    const isUpdated = templateHashOf(pod) === this.#templateHash(pool);
+    return { uid: report.podUid, node: report.node, epoch: report.epoch, isUpdated, pod };
+  }
+
+  #templateHash(pool: WarmPool): string {
+    let hash = this.#templateHashes.get(pool);
+    if (hash === undefined) this.#templateHashes.set(pool, (hash = templateHash(pool)));
+    return hash;
   }
 
   #handOver(pool: string): void {

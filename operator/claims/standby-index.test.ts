@@ -4,8 +4,8 @@ import { describe, expect, it } from 'vitest';
 import type { StoredPod } from '../core/pod-view.ts';
 import { StandbyIndex, type Candidate } from './standby-index.ts';
 
-function candidate(uid: string, node: string): Candidate {
-  return { uid: uid as PodUid, node, epoch: 'e', pod: { metadata: { name: uid } } as unknown as StoredPod };
+function candidate(uid: string, node: string, isUpdated = true): Candidate {
+  return { uid: uid as PodUid, node, epoch: 'e', isUpdated, pod: { metadata: { name: uid } } as unknown as StoredPod };
 }
 
 describe('StandbyIndex', () => {
@@ -31,6 +31,24 @@ describe('StandbyIndex', () => {
     for (const uid of ['b1', 'b2', 'b3']) index.offer('p', candidate(uid, 'b'));
     const nodes = Array.from({ length: 4 }, () => index.reserve('p', undefined)?.node);
     expect(nodes).toEqual(['a', 'b', 'a', 'b']);
+  });
+
+  it('prefers pods of the present template, but a node that has the code to them', () => {
+    const index = new StandbyIndex();
+    index.offer('p', candidate('old', 'n1', false));
+    index.offer('p', candidate('old-with-code', 'n2', false));
+    index.offer('p', candidate('new', 'n3'));
+    index.offer('p', candidate('new-with-code', 'n2'));
+    const uids = Array.from({ length: 4 }, () => index.reserve('p', new Set(['n2']))?.uid);
+    expect(uids).toEqual(['new-with-code', 'old-with-code', 'new', 'old']);
+  });
+
+  it('takes a pod for outdated as soon as its pool has changed', () => {
+    const index = new StandbyIndex();
+    index.offer('p', candidate('a', 'n'));
+    index.offer('p', candidate('b', 'n'));
+    index.offer('p', candidate('a', 'n', false));
+    expect([index.size('p'), index.reserve('p', undefined)?.uid]).toEqual([2, 'b']);
   });
 
   it('does not offer a reserved or retired pod again, whatever is said about it', () => {

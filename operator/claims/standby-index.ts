@@ -6,6 +6,8 @@ export interface Candidate {
   readonly uid: PodUid;
   readonly node: string;
   readonly epoch: string;
+  /** Made from the pool's template as it is now, with the packages that it names. */
+  readonly isUpdated: boolean;
   readonly pod: StoredPod;
 }
 
@@ -41,7 +43,7 @@ export class StandbyIndex {
     this.#withdraw(uid);
   }
 
-  /** Takes the best pod out: on a node that has the code already, else spread over the nodes. */
+  /** Takes the best pod out: on a node that has the code already, else spread over the nodes; among these, one of the pool's present template. */
   reserve(pool: string, nodesWithCode: ReadonlySet<string> | undefined): Candidate | undefined {
     const candidate = this.#pools.get(pool)?.take(nodesWithCode);
     if (candidate === undefined) return undefined;
@@ -110,8 +112,36 @@ export class StandbyIndex {
   }
 }
 
-/** One pool's candidates: per node in order of arrival, the nodes in rotation. */
+/** One pool's candidates. While a changed template rolls, those of the old one come second. */
 class PoolCandidates {
+  readonly #updated = new NodeRotation();
+  readonly #outdated = new NodeRotation();
+
+  get size(): number {
+    return this.#updated.size + this.#outdated.size;
+  }
+
+  put(candidate: Candidate): void {
+    (candidate.isUpdated ? this.#updated : this.#outdated).put(candidate);
+  }
+
+  remove(uid: PodUid): void {
+    this.#updated.remove(uid);
+    this.#outdated.remove(uid);
+  }
+
+  take(preferred: ReadonlySet<string> | undefined): Candidate | undefined {
+    return (
+      this.#updated.takeOn(preferred) ??
+      this.#outdated.takeOn(preferred) ??
+      this.#updated.takeNext() ??
+      this.#outdated.takeNext()
+    );
+  }
+}
+
+/** Candidates per node in order of arrival, the nodes in rotation. */
+class NodeRotation {
   readonly #byNode = new Map<string, Map<PodUid, Candidate>>();
   readonly #nodeOf = new Map<PodUid, string>();
 
@@ -135,8 +165,15 @@ class PoolCandidates {
     if (onNode?.size === 0) this.#byNode.delete(node);
   }
 
-  take(preferred: ReadonlySet<string> | undefined): Candidate | undefined {
-    const node = this.#preferredNode(preferred) ?? first(this.#byNode.keys());
+  takeOn(preferred: ReadonlySet<string> | undefined): Candidate | undefined {
+    return this.#takeFrom(this.#preferredNode(preferred));
+  }
+
+  takeNext(): Candidate | undefined {
+    return this.#takeFrom(first(this.#byNode.keys()));
+  }
+
+  #takeFrom(node: string | undefined): Candidate | undefined {
     const onNode = node === undefined ? undefined : this.#byNode.get(node);
     const candidate = onNode === undefined ? undefined : first(onNode.values());
     if (node === undefined || onNode === undefined || candidate === undefined) return undefined;

@@ -20,7 +20,7 @@ import { Watchdog } from './watchdog.mjs';
 const WATCHDOG_DELAY_MS = 500;
 const SERVED_KEEP_ALIVE_MS = 65_000;
 
-/** @typedef {{ config: import('./config.mjs').Config, terminationPath: string, watchdogPath: string, endProcess?: (code: number) => void, watchdogDelayMs?: number }} AgentDeps */
+/** @typedef {{ config: import('./config.mjs').Config, held?: import('./held/held-modules.mjs').HeldModules | undefined, terminationPath: string, watchdogPath: string, endProcess?: (code: number) => void, watchdogDelayMs?: number }} AgentDeps */
 
 /**
  * The parts of one agent, wired. The process's own hooks (output, exit, uncaught errors) are taken by `hook` and given
@@ -29,6 +29,7 @@ const SERVED_KEEP_ALIVE_MS = 65_000;
  */
 export function createAgent({
   config,
+  held,
   terminationPath,
   watchdogPath,
   endProcess,
@@ -81,6 +82,7 @@ export function createAgent({
   });
   const loader = new Loader({
     config,
+    held,
     lifecycle,
     guard,
     app,

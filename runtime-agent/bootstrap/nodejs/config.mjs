@@ -5,9 +5,11 @@
  * @property {number} port
  * @property {{ name: string, version: string }} runtime
  * @property {string[]} preImport
+ * @property {string} preImportFolder has the `node_modules` that `preImport` is found in
  * @property {boolean} rehearses
  * @property {boolean} hasLifeline
  * @property {number} logBytes
+ * @property {Readonly<Record<string, string>>} settings as they were found
  */
 
 const DEFAULT_LOG_BYTES = 256 * 1024;
@@ -55,8 +57,10 @@ export function takeConfig(env) {
     preImport: (settings.get('WARMPOOL_PRE_IMPORT') ?? '')
       .split(',')
       .flatMap((/** @type {string} */ name) => name.trim() || []),
+    preImportFolder: settings.get('WARMPOOL_PRE_IMPORT_DIR') ?? process.cwd(),
     rehearses: flag('WARMPOOL_REHEARSE', '1'),
     hasLifeline: flag('WARMPOOL_LIFELINE', '0'),
     logBytes: whole('WARMPOOL_LOG_BYTES', settings.get('WARMPOOL_LOG_BYTES') ?? String(DEFAULT_LOG_BYTES), 2 ** 30),
+    settings: Object.fromEntries(settings),
   };
 }

@@ -20,6 +20,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /**
  * @typedef {object} LoaderDeps
  * @property {import('./config.mjs').Config} config
+ * @property {import('./held/held-modules.mjs').HeldModules | undefined} held
  * @property {import('./lifecycle.mjs').Lifecycle} lifecycle
  * @property {import('./block-guard.mjs').BlockGuard} guard
  * @property {import('./http-app.mjs').HttpApp} app
@@ -120,12 +121,13 @@ export class Loader {
 
   /** @param {LoadRequest} request @param {BecomeReady} becomeReady */
   async #bindHandler(request, becomeReady) {
-    const { config, invocations, listen } = this.#deps;
+    const { config, held, invocations, listen } = this.#deps;
     const { file, exportName } = findHandlerFile(request.code.path, request.handler);
     bindProcess(request, config, file);
     await listen();
     const startedAt = performance.now();
-    usePrepared(request.code.path);
+    const prepared = usePrepared(request.code.path);
+    held?.offer(request.code.path, () => prepared?.packages());
     /** @param {unknown} exports */
     const finish = (exports) => {
       const importMs = performance.now() - startedAt;
@@ -154,13 +156,14 @@ export class Loader {
 
   /** @param {LoadRequest} request @param {BecomeReady} becomeReady */
   async #bindApp(request, becomeReady) {
-    const { config, app, watchApp } = this.#deps;
+    const { config, held, app, watchApp } = this.#deps;
     const file = findMainFile(request.code.path, request.handler);
     bindProcess(request, config, file);
     const isServed = app.listening(config.host, config.port);
     watchApp();
     const startedAt = performance.now();
-    usePrepared(request.code.path);
+    const prepared = usePrepared(request.code.path);
+    held?.offer(request.code.path, () => prepared?.packages());
     await this.#guarded(request, () => startImport(file, true));
     const importMs = performance.now() - startedAt;
     this.#phase = 'listen';

@@ -1,5 +1,5 @@
-import { renameSync, rmSync } from 'node:fs';
-import { createRequire, isBuiltin } from 'node:module';
+import { realpathSync, renameSync, rmSync } from 'node:fs';
+import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { createAgent } from './agent.mjs';
 import { ConfigError, takeConfig } from './config.mjs';
@@ -9,6 +9,8 @@ import { writeTermination } from './termination.mjs';
 /** The Node runtime: agent and interpreter in one process. docs/runtime-contract.md says what it does. */
 
 const DRAIN_MS = 10_000;
+/** As POD_CODE_FOLDER of protocol/names.ts: beside the socket. */
+const CODE_FOLDER = 'code';
 
 try {
   await boot(takeConfig(process.env));
@@ -25,9 +27,9 @@ async function boot(config) {
   if (config.hasLifeline) holdLifeline();
   ignoreBrokenOutput();
   try {
-    await preImport(config.preImport);
+    const held = await preImport(config);
     if (config.rehearses) await rehearse(config);
-    const agent = createAgent({ config, terminationPath, watchdogPath: path.join(folder, 'watchdog.sock') });
+    const agent = createAgent({ config, held, terminationPath, watchdogPath: path.join(folder, 'watchdog.sock') });
     process.on('SIGTERM', () => endOnSignal('SIGTERM'));
     process.on('SIGINT', () => endOnSignal('SIGINT'));
     /** @param {string} signal */
@@ -40,6 +42,7 @@ async function boot(config) {
     rmSync(hidden, { force: true });
     await agent.control.listen(hidden);
     agent.hook();
+    held?.becomeReady();
     process.argv.splice(1);
     agent.lifecycle.moveTo('standby');
     renameSync(hidden, config.socketPath);
@@ -64,17 +67,42 @@ function ignoreBrokenOutput() {
   process.stderr.on('error', () => {});
 }
 
-/** @param {string[]} names */
-async function preImport(names) {
-  const require = createRequire(path.join(process.cwd(), 'package.json'));
-  for (const name of names) {
-    try {
-      if (isBuiltin(name)) await import(name);
-      else require(name);
-    } catch (error) {
-      throw new Error(`WARMPOOL_PRE_IMPORT names "${name}", which cannot be imported: ${String(error)}`, {
-        cause: error,
-      });
-    }
+/** @param {import('./config.mjs').Config} config */
+async function preImport({ preImport: names, preImportFolder, socketPath, settings }) {
+  const packages = names.filter((name) => !isBuiltin(name));
+  for (const name of names) if (isBuiltin(name)) await import(name);
+  if (packages.length === 0) return undefined;
+  const start = { folder: process.cwd(), env: { ...process.env, ...settings } };
+  const { preImport: run } = await import('./held/pre-import.mjs');
+  const folders = {
+    poolFolder: realpathSync(preImportFolder),
+    codeFolder: path.join(realpathSync(path.dirname(socketPath)), CODE_FOLDER),
+  };
+  const result = await run(packages, folders);
+  if ('refused' in result) {
+    const { name, reason } = result.refused;
+    tellLeft(name, reason);
+    const others = names.filter((each) => each !== name);
+    return startAnew(start.folder, { ...start.env, WARMPOOL_PRE_IMPORT: others.join(',') });
   }
+  for (const [name, reason] of result.left) tellLeft(name, reason);
+  return result.held;
+}
+
+/** @param {string} name @param {string} reason */
+function tellLeft(name, reason) {
+  process.stderr.write(`WARMPOOL_PRE_IMPORT: ${name} is left to the functions: ${reason}\n`);
+}
+
+/**
+ * The same process from its first instruction: what a package did to it is gone.
+ * @param {string} folder @param {NodeJS.ProcessEnv} env
+ * @returns {never}
+ */
+function startAnew(folder, env) {
+  process.chdir(folder);
+  // that it is experimental
+  process.emitWarning = () => {};
+  process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...process.argv.slice(1)], env);
+  throw new Error('the process cannot be started anew');
 }

@@ -2,12 +2,13 @@ import path from 'node:path';
 import vm from 'node:vm';
 import v8 from 'node:v8';
 import { crc32 } from 'node:zlib';
+import { formatPackages, listPackages } from './held/contents.mjs';
 import { findModules } from './prepare/find-modules.mjs';
 import { PACK_FILE, preparedTag } from './prepared.mjs';
 
 /**
  * `node prepare.mjs TREE [CHARACTERS]`: compiles the CommonJS modules that the code in TREE can reach and writes them, with where their requests
- * lead, to its output: a line with the place of the file, then the file. Nothing of the code is run.
+ * lead and what packages there are, to its output: a line with the place of the file, then the file. Nothing of the code is run.
  * Less source than CHARACTERS (64 Ki) is left alone: to open what was prepared costs about two milliseconds, and compiling that little less.
  */
 
@@ -36,11 +37,12 @@ for (const { file, source } of modules) {
 if (files.length > 0 && characters >= Number(atLeast)) write();
 
 function write() {
-  const index = Buffer.from(JSON.stringify({ files, paths }));
+  const list = Buffer.from(formatPackages(listPackages(tree)));
+  const index = Buffer.from(JSON.stringify({ files, paths, packages: [at, list.length] }));
   const head = Buffer.alloc(8);
   head.writeUInt32LE(index.length, 0);
   head.writeUInt32LE(crc32(index), 4);
-  process.stdout.write(Buffer.concat([Buffer.from(`${tag}/${PACK_FILE}\n`), head, index, ...blobs]));
+  process.stdout.write(Buffer.concat([Buffer.from(`${tag}/${PACK_FILE}\n`), head, index, ...blobs, list]));
 }
 
 /** With all of its functions, also those that a run would compile only when they are called. @param {string} source @param {string} filename */

@@ -12,6 +12,7 @@ import { Buffer, JSON, Map, Object, Reflect } from './globals.mjs';
  * @typedef {object} PreparedIndex
  * @property {[file: string, length: number, crc: number, at: number, size: number][]} files
  * @property {[folder: string, request: string, file: string][]} paths
+ * @property {[at: number, size: number]} [packages] the list of the packages in the tree
  * @typedef {(this: NodeModule, content: unknown, filename: string, format?: string) => unknown} Compile
  * @typedef {object} ModuleInternals
  * @property {Record<string, string>} _pathCache
@@ -47,22 +48,29 @@ export function preparedTag() {
   return `nodejs-${process.version}-${process.arch}-${v8.cachedDataVersionTag().toString(16)}`;
 }
 
+/** @typedef {{ packages(): string | undefined }} Prepared `packages`: the list of what is in the tree, as `held/contents.mjs` writes it */
+
 /**
  * Lets the modules below `codePath` be loaded from what was prepared for exactly this interpreter, if there is any.
  * @param {string} codePath
- * @returns {boolean} whether there is
+ * @returns {Prepared | undefined} what else it says of the tree
  */
 export function usePrepared(codePath) {
   const pack = openPack(codePath);
-  if (pack === undefined) return false;
+  if (pack === undefined) return undefined;
   const executing = executingSymbol();
   if (executing === undefined) {
     closeSync(pack.fd);
-    return false;
+    return undefined;
   }
   knowPaths(codePath, pack.index);
   compileFrom(pack.fd, filesOf(codePath, pack), executing);
-  return true;
+  return { packages: () => packagesOf(pack) };
+}
+
+/** @param {{ fd: number, index: PreparedIndex, start: number }} pack */
+function packagesOf({ fd, index: { packages }, start }) {
+  return packages && read(fd, start + packages[0], packages[1]).toString('utf8');
 }
 
 /** @param {string} codePath */

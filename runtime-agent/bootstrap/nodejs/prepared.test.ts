@@ -29,7 +29,7 @@ vm.compileFunction = (...words) => {
   else taken++;
   return compiled;
 };
-const isUsed = mode === 'with' && usePrepared(tree);
+const isUsed = mode === 'with' && usePrepared(tree) !== undefined;
 const said = await createRequire(import.meta.url)(tree + '/main.js');
 console.log(JSON.stringify({ isUsed, taken, rejected, said: await said() }));
 `;
