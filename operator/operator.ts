@@ -130,7 +130,11 @@ export class Operator {
     const { randomHex, onLoading, observeClaim: observe, onPrefetched: onNodeEnded } = deps;
     const resizes = new CpuResizes(shared);
     const run = new ClaimRun({ ...shared, idle, resizes, grantKey, randomHex, onLoading, events: this.#events });
-    this.#refillYield = new RefillYield(clock, () => run.loading > 0);
+    this.#refillYield = new RefillYield(
+      clock,
+      () => run.loading > 0,
+      (pool) => inventory.queuedClaims(pool) > 0,
+    );
     this.claims = new ClaimService({ ...shared, idle, run, observe, processKey: randomHex(32) });
     this.queries = new ClaimQueries(shared);
     this.prefetches = new PrefetchService({ ...shared, grantKey, randomHex, onNodeEnded });
