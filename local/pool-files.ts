@@ -2,7 +2,7 @@ import { readdir, readFile, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { WarmPool } from '@warmpool/operator/core/resources.ts';
 import { namespaceSchema, poolNameSchema } from '@warmpool/protocol/fields.ts';
-import { isRolloutStuck, strangeSidecar, warmPoolManifestSchema } from '@warmpool/protocol/warm-pool.ts';
+import { isRolloutStuck, ROLLOUT_MOVES, strangeSidecar, warmPoolManifestSchema } from '@warmpool/protocol/warm-pool.ts';
 import { z } from 'zod';
 import { LocalError, describeError } from './errors.ts';
 import { schemaProblems } from './schema-problems.ts';
@@ -94,8 +94,7 @@ function poolProblems(file: string, document: SourceDocument): SourceProblem[] {
   const strange = parsed.data && strangeSidecar(parsed.data.spec);
   if (strange !== undefined)
     report(['spec', 'standby', 'sidecars'], `${strange} must be a container of the template, other than the first`);
-  if (parsed.data && isRolloutStuck(parsed.data.spec))
-    report(['spec', 'rollout'], 'maxUnavailable and maxSurge must not both be 0');
+  if (parsed.data && isRolloutStuck(parsed.data.spec)) report(['spec', 'rollout'], ROLLOUT_MOVES.message);
   return problems;
 }
 

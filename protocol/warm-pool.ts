@@ -68,7 +68,7 @@ export function strangeSidecar({ standby, template }: z.output<typeof warmPoolSp
   return standby.sidecars.find(({ name }) => !others.includes(name))?.name;
 }
 
-const SIDECARS_ARE_CONTAINERS = {
+export const SIDECARS_ARE_CONTAINERS = {
   rule: 'self.standby.sidecars.all(s, self.template.spec.containers.exists(c, c.name == s.name) && self.template.spec.containers[0].name != s.name)',
   message: 'each of standby.sidecars must be a container of the template, other than the first',
 };
@@ -78,7 +78,7 @@ export function isRolloutStuck({ rollout }: z.output<typeof warmPoolSpecSchema>)
   return rollout.maxUnavailable === 0 && rollout.maxSurge === 0;
 }
 
-const ROLLOUT_MOVES = {
+export const ROLLOUT_MOVES = {
   // the apiserver also tries it on the default of the whole object, before the defaults inside
   rule: '!has(self.maxUnavailable) || self.maxUnavailable > 0 || (has(self.maxSurge) && self.maxSurge > 0)',
   message: 'maxUnavailable and maxSurge must not both be 0',

@@ -1,12 +1,11 @@
 import { availableParallelism } from 'node:os';
 import type { ColdStarter } from '@warmpool/local/cold-start/cold-start.ts';
-import { unexpected } from '@warmpool/local/invoke.ts';
 import type { FunctionFile } from '@warmpool/local/packing/function-file.ts';
-import { loadReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { distribution } from '../figures.ts';
 import { openCpuLimit, type CpuLimit } from './cpu-limit.ts';
 import { StandbyProcess } from './standby-process.ts';
+import { timedLoad, type LoadSample } from './timed-load.ts';
 
 const BATCH = 8;
 /** Not counted: they compile what measures. */
@@ -49,14 +48,6 @@ export interface RowFigures {
   cpuMs: { load: number | null; firstResponse: number | null };
   /** How many were under way at a time. */
   atOnce: number;
-}
-
-interface LoadSample {
-  loadMs: number;
-  importMs: number;
-  firstResponseMs: number;
-  loadCpuMs: number;
-  firstResponseCpuMs: number;
 }
 
 /** Loads of one kind in standby processes of their own, taking turns with fresh starts of the same function. */
@@ -104,26 +95,8 @@ async function measureLoad(standby: StandbyProcess, subject: RowSubject): Promis
   const { fn, milliCpu } = subject;
   const treeDir = subject.isAtHome ? standby.bringHome(subject.treeDir) : subject.treeDir;
   const { limit } = standby;
-  const used = (): number => limit?.usedCpuMs() ?? Number.NaN;
   limit?.set(milliCpu);
-  const cpuBefore = used();
-  const startedMs = performance.now();
-  const reply = await standby.load(fn, treeDir);
-  const readyMs = performance.now();
-  const cpuReady = used();
-  const requestedMs = performance.now();
-  const answer = await standby.firstRequest(fn);
-  const answeredMs = performance.now();
-  const problem = unexpected(answer, fn.invoke.expect);
-  if (problem !== undefined) throw new Error(`${fn.name}: ${problem}`);
-  const { timings } = loadReplySchema.parse(JSON.parse(reply.text));
-  return {
-    loadMs: readyMs - startedMs,
-    importMs: timings.importMs,
-    firstResponseMs: answeredMs - requestedMs,
-    loadCpuMs: cpuReady - cpuBefore,
-    firstResponseCpuMs: used() - cpuReady,
-  };
+  return timedLoad(standby, fn, treeDir, () => limit?.usedCpuMs() ?? Number.NaN);
 }
 
 async function freshStart({ cold, milliCpu }: RowSubject): Promise<number> {

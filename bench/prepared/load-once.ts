@@ -1,8 +1,7 @@
-import { unexpected } from '@warmpool/local/invoke.ts';
 import type { FunctionFile } from '@warmpool/local/packing/function-file.ts';
-import { loadReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import { StandbyProcess } from '../load/standby-process.ts';
+import { timedLoad } from '../load/timed-load.ts';
 
 export interface LoadSample {
   importMs: number;
@@ -17,17 +16,9 @@ export async function loadOnce(fn: FunctionFile, runtime: PresentRuntime, treeDi
   const standby = await StandbyProcess.start(runtime, { settings: {}, limit: undefined, env: process.env });
   try {
     await standby.quiet();
-    const cpuBefore = standby.mainThreadsCpuMs();
-    const startedMs = performance.now();
-    const reply = await standby.load(fn, treeDir);
-    const loadedMs = performance.now();
-    const answer = await standby.firstRequest(fn);
-    const answeredMs = performance.now();
-    const cpuMs = standby.mainThreadsCpuMs() - cpuBefore;
-    const problem = unexpected(answer, fn.invoke.expect);
-    if (problem !== undefined) throw new Error(`${fn.name}: ${problem}`);
-    const { timings } = loadReplySchema.parse(JSON.parse(reply.text));
-    return { importMs: timings.importMs, loadMs: loadedMs - startedMs, firstResponseMs: answeredMs - loadedMs, cpuMs };
+    const sample = await timedLoad(standby, fn, treeDir, () => standby.mainThreadsCpuMs());
+    const { importMs, loadMs, firstResponseMs } = sample;
+    return { importMs, loadMs, firstResponseMs, cpuMs: sample.loadCpuMs + sample.firstResponseCpuMs };
   } finally {
     await standby.end();
   }

@@ -7,6 +7,7 @@ import type { CodeAccess } from '@warmpool/protocol/pool-code.ts';
 import type { Clock } from '../engine/clock.ts';
 import { KubeError, type KubeClient, type OwnerReference } from '../engine/kube-client.ts';
 import { claimStandby } from '../core/pod-transitions.ts';
+import { WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
 import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { sidecarLoads } from '../core/sidecars.ts';
 import { PODS, type Pod } from '../core/resources.ts';
@@ -48,9 +49,6 @@ export type AttemptResult =
   /** This pod is used up; another may do. `error` is what to say if there is no time for another. */
   | { kind: 'next'; error: ClaimError }
   | { kind: 'fail'; error: ClaimError };
-
-/** Longer than this, a claim's write is not waited for; well under the time that a lost leader's writes may take. */
-const WRITE_TIMEOUT_MS = 4_000;
 
 /**
  * Steps 4 to 6: one conditional write and one load, in parallel, on one pod. A pod for which not both succeeded is never used

@@ -8,6 +8,7 @@ import type { ObjectStore } from '../engine/store.ts';
 import { buildStandbyPod } from '../core/build-pod.ts';
 import { isFinished, isTerminating, podTrouble, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod, type WarmPool } from '../core/resources.ts';
+import { WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
 import { claimError } from '../errors.ts';
 import type { NodeView } from './node-view.ts';
 import type { Retirement } from './retirement.ts';
@@ -65,7 +66,7 @@ async function createPod(
     },
   };
   try {
-    return await deps.kube.create<Pod>(PODS, pool.metadata.namespace ?? '', cold, { timeoutMs: 4_000 });
+    return await deps.kube.create<Pod>(PODS, pool.metadata.namespace ?? '', cold, { timeoutMs: WRITE_TIMEOUT_MS });
   } catch (error) {
     const words = isKubeError(error) ? `${error.reason}: ${error.message}` : 'no answer';
     throw claimError('KubernetesUnavailable', `cold pod ${name} could not be created (${words})`, {

@@ -8,6 +8,7 @@ import type { ObjectStore } from '../engine/store.ts';
 import { claimIdle } from '../core/pod-transitions.ts';
 import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
+import { WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { IdleInstances, type IdleInstance } from './idle-instances.ts';
 import type { NodeView } from './node-view.ts';
@@ -126,7 +127,7 @@ export class IdleReuse {
       const { namespace = '', name, uid } = idle.pod.metadata;
       const patch = claimIdle(uid, idle.releasedClaimId, { ...record, loadedAs: idle.loadedAs }, owner);
       try {
-        const pod = await this.#deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: 4_000 });
+        const pod = await this.#deps.kube.patch<Pod>(PODS, namespace, name, patch, { timeoutMs: WRITE_TIMEOUT_MS });
         if (!isTerminating(pod)) return pod;
       } catch (error) {
         this.#deps.log.warn({ pod: name, err: error }, 'reusing an idle instance failed');

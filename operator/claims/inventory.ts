@@ -40,8 +40,6 @@ export class Inventory {
   readonly #queues = new Map<string, ClaimQueue<Candidate>>();
   /** The first process seen in each pod. Another one later means that the pod is not what it was. */
   readonly #epochs = new Map<PodUid, string>();
-  /** A pool that changes is another object. */
-  readonly #templateHashes = new WeakMap<WarmPool, string>();
   /** Pods that are not offered: since when. */
   readonly #missingSinceUnixMs = new Map<PodUid, number>();
 
@@ -165,14 +163,8 @@ export class Inventory {
     if (pool === undefined || isTerminatingPool(pool) || !isOwnedBy(pod, pool)) return undefined;
     const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
     if (report?.state !== 'standby') return undefined;
-    const isUpdated = templateHashOf(pod) === this.#templateHash(pool);
+    const isUpdated = templateHashOf(pod) === templateHash(pool);
     return { uid: report.podUid, node: report.node, epoch: report.epoch, isUpdated, pod };
-  }
-
-  #templateHash(pool: WarmPool): string {
-    let hash = this.#templateHashes.get(pool);
-    if (hash === undefined) this.#templateHashes.set(pool, (hash = templateHash(pool)));
-    return hash;
   }
 
   #handOver(pool: string): void {

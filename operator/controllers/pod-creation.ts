@@ -1,8 +1,9 @@
 import { buildStandbyPod } from '../core/build-pod.ts';
 import { PODS, type Pod, type WarmPool } from '../core/resources.ts';
+import { UNKNOWN_WRITE_MS, WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
 import { sleep, type Clock } from '../engine/clock.ts';
 import type { Expectations } from '../engine/expectations.ts';
-import { isKubeError, type KubeClient, type KubeObject, type Stored } from '../engine/kube-client.ts';
+import { isKubeError, type KubeClient, type Stored } from '../engine/kube-client.ts';
 import { jitteredBackoffMs, type Random } from '../engine/random.ts';
 import { objectKey, type ObjectStore } from '../engine/store.ts';
 
@@ -15,9 +16,6 @@ export interface PodCreationDeps {
   expectations: Expectations;
 }
 
-const WRITE_TIMEOUT_MS = 4_000;
-/** After this long, a write that was not answered has been made or never will be. */
-const ARRIVAL_LIMIT_MS = 15_000;
 /** With its last calls well before the expectation of the pool runs out: what is learnt then would be taken for another's. */
 const SETTLE_LIMIT_MS = 40_000;
 /** A pod's name is its host's, and that is a DNS label: 63 characters. */
@@ -72,7 +70,7 @@ export class PodCreation {
       await sleep(clock, jitteredBackoffMs(attempt, BACKOFF_BASE_MS, BACKOFF_LIMIT_MS, random));
       const fate = this.#isWanted(pool) ? await this.#sendAgain(pool, pod) : await this.#look(pool, pod);
       elapsedMs = clock.monotonic() - sentMs;
-      if (typeof fate === 'object' || (fate === 'not made' && elapsedMs >= ARRIVAL_LIMIT_MS)) return fate;
+      if (typeof fate === 'object' || (fate === 'not made' && elapsedMs >= UNKNOWN_WRITE_MS)) return fate;
     }
     return 'unknown';
   }
@@ -99,9 +97,7 @@ export class PodCreation {
 
   async #send(pool: Stored<WarmPool>, pod: Pod): Promise<string> {
     const { namespace = '' } = pool.metadata;
-    const made: Stored<KubeObject> = await this.#deps.kube.create(PODS, namespace, pod, {
-      timeoutMs: WRITE_TIMEOUT_MS,
-    });
+    const made = await this.#deps.kube.create<Pod>(PODS, namespace, pod, { timeoutMs: WRITE_TIMEOUT_MS });
     return made.metadata.uid;
   }
 

@@ -1,8 +1,6 @@
 import type { PodUid } from '@warmpool/protocol/fields.ts';
-import type { Clock } from '../engine/clock.ts';
 import type { EventRecorder } from '../engine/events.ts';
-import type { Expectations } from '../engine/expectations.ts';
-import { isKubeError, type KubeClient, type Stored } from '../engine/kube-client.ts';
+import { isKubeError, type Stored } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { templateHash } from '../core/build-pod.ts';
@@ -20,6 +18,7 @@ import { retireStandby } from '../core/pod-transitions.ts';
 import { poolStatus } from '../core/pool-status.ts';
 import { createStall, podStall, type Stall } from '../core/stall.ts';
 import { PODS, WARM_POOLS, type Pod, type WarmPool } from '../core/resources.ts';
+import { UNKNOWN_WRITE_MS, WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
 import type { Inventory } from '../claims/inventory.ts';
 import type { Retirement } from '../claims/retirement.ts';
 import { BootFailures } from './boot-failures.ts';
@@ -27,12 +26,8 @@ import { PodCreation, type PodCreationDeps } from './pod-creation.ts';
 import { StatusPace } from './status-pace.ts';
 
 export interface WarmPoolControllerDeps extends PodCreationDeps {
-  clock: Clock;
-  kube: KubeClient;
-  pools: ObjectStore<WarmPool>;
   pods: ObjectStore<Pod>;
   inventory: Inventory;
-  expectations: Expectations;
   events: EventRecorder;
   retirement: Retirement;
   log: Log;
@@ -40,9 +35,6 @@ export interface WarmPoolControllerDeps extends PodCreationDeps {
 
 /** Creations of one pool that may be under way at once. */
 const CREATE_CONCURRENCY = 16;
-const WRITE_TIMEOUT_MS = 4_000;
-/** After this long, a write that was not answered has been made or never will be. */
-const UNKNOWN_WRITE_MS = 15_000;
 
 /** Keeps each pool at its size: look, plan, act, tell. */
 export class WarmPoolController {

@@ -12,8 +12,17 @@ import { agentVolume } from './agent-volume.ts';
 import { sidecarAnnotations, sidecarContainer, sidecarVolumes } from './sidecars.ts';
 import type { Pod, PodContainer, WarmPool } from './resources.ts';
 
+/** A pool that changes is another object. */
+const hashes = new WeakMap<WarmPool, string>();
+
 /** Names what a pod of this pool was made from: a pod with another hash is outdated. */
 export function templateHash(pool: WarmPool): string {
+  let hash = hashes.get(pool);
+  if (hash === undefined) hashes.set(pool, (hash = hashOf(pool)));
+  return hash;
+}
+
+function hashOf(pool: WarmPool): string {
   const { runtime, template, standby, agentVolume } = pool.spec;
   return createHash('sha256')
     .update(

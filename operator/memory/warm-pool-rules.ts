@@ -1,5 +1,7 @@
 import {
   isRolloutStuck,
+  ROLLOUT_MOVES,
+  SIDECARS_ARE_CONTAINERS,
   strangeSidecar,
   warmPoolClaimSpecSchema,
   warmPoolClaimStatusSchema,
@@ -60,12 +62,8 @@ function admitPool(object: JsonObject): Admission {
 
 function brokenRules(spec: WarmPoolSpec): string[] {
   const problems: string[] = [];
-  if (strangeSidecar(spec) !== undefined)
-    problems.push(
-      'spec: Invalid value: each of standby.sidecars must be a container of the template, other than the first',
-    );
-  if (isRolloutStuck(spec))
-    problems.push('spec.rollout: Invalid value: maxUnavailable and maxSurge must not both be 0');
+  if (strangeSidecar(spec) !== undefined) problems.push(`spec: Invalid value: ${SIDECARS_ARE_CONTAINERS.message}`);
+  if (isRolloutStuck(spec)) problems.push(`spec.rollout: Invalid value: ${ROLLOUT_MOVES.message}`);
   return problems;
 }
 

@@ -1,5 +1,6 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
+import { isAlive } from './run-processes.ts';
 
 /** What this machine lacks for them, or undefined. */
 export function missingForNodeNetworks(): string | undefined {
@@ -71,14 +72,6 @@ function removeThoseOfTheDead(): void {
   }
   for (const [, name = '', pid] of outputOf('-br', 'link').matchAll(/^(wpb(\d+))\s/gm)) {
     if (!isAlive(Number(pid))) spawnSync('ip', ['link', 'del', name]);
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    return process.kill(pid, 0);
-  } catch {
-    return false;
   }
 }
 
