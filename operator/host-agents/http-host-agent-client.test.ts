@@ -53,6 +53,23 @@ describe('a load', () => {
     expect(seen).toMatchObject([{ method: 'POST', url: '/v1/load' }]);
   });
 
+  it('has connections of its own, which the host-agent answers on its short way', async () => {
+    const sockets = new Map<string, Set<unknown>>();
+    answer = (response, request) => {
+      const { url = '' } = request;
+      sockets.set(url, (sockets.get(url) ?? new Set()).add(request.socket));
+      send(200, url === '/v1/load' ? LOADED : { items: [{ podUid: POD, statusCode: 202, state: 'running' }] })(response, request);
+    };
+    for (let round = 0; round < 3; round++) {
+      await load();
+      await client.kill(NODE, POD, {}, { timeoutMs: 2_000 });
+    }
+    const [loads, kills] = [sockets.get('/v1/load'), sockets.get('/v1/kill:batch')];
+    expect(loads?.size).toBeGreaterThan(0);
+    expect(kills?.size).toBeGreaterThan(0);
+    expect(loads?.isDisjointFrom(kills ?? new Set())).toBe(true);
+  });
+
   it.each([
     ['the connection is cut', (response: ServerResponse) => void response.destroy()],
     ['no answer comes in time', () => undefined],

@@ -23,31 +23,38 @@ export interface HostAgentEndpoint {
 const LINE_LIMIT_CHARACTERS = 16 * 1024 * 1024;
 const CONNECTIONS_PER_NODE = 64;
 
-/** Host-agents over HTTP, one kept-alive connection pool per node. A load is sent once and never again. */
+/** Kept-alive connections to one node. */
+interface Lines {
+  /** For loads alone: where anything else came on a connection, the host-agent does not take it on its short way any more. */
+  loads: Pool;
+  others: Pool;
+}
+
+/** Host-agents over HTTP. A load is sent once and never again. */
 export class HttpHostAgentClient implements HostAgentClient {
-  readonly #pools: Map<string, Pool>;
+  readonly #lines: Map<string, Lines>;
   readonly #connector: buildConnector.connector | undefined;
 
   /** `connector` makes the connections to https endpoints. */
   constructor(endpoints: HostAgentEndpoint[], connector?: buildConnector.connector) {
     this.#connector = connector;
-    this.#pools = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint, connector)]));
+    this.#lines = new Map(endpoints.map(({ node, endpoint }) => [node, connect(endpoint, connector)]));
   }
 
   /** A node's host-agent is there now and nowhere else; `undefined`: it is gone. What is under way to where it was breaks. */
   move(node: string, endpoint: string | undefined): void {
-    const before = this.#pools.get(node);
-    if (endpoint === undefined) this.#pools.delete(node);
-    else this.#pools.set(node, connect(endpoint, this.#connector));
-    before?.destroy().catch(() => undefined);
+    const before = this.#lines.get(node);
+    if (endpoint === undefined) this.#lines.delete(node);
+    else this.#lines.set(node, connect(endpoint, this.#connector));
+    if (before !== undefined) destroy(before).catch(() => undefined);
   }
 
   get nodes(): string[] {
-    return [...this.#pools.keys()];
+    return [...this.#lines.keys()];
   }
 
   load: HostAgentClient['load'] = (node, request, options) =>
-    this.#call(node, hostLoadReplySchema, { method: 'POST', path: '/v1/load', body: request, ...options });
+    this.#call(node, hostLoadReplySchema, { method: 'POST', path: '/v1/load', body: request, ...options }, 'loads');
 
   kill: HostAgentClient['kill'] = async (node, podUid, request, options) => {
     const body = { items: [{ ...request, podUid }] };
@@ -82,7 +89,7 @@ export class HttpHostAgentClient implements HostAgentClient {
     this.#call(node, prefetchListSchema, { method: 'GET', path: `/v1/prefetch?digest=${digest}`, ...options });
 
   async *events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
-    const { statusCode, body } = await this.#pool(node).request({
+    const { statusCode, body } = await this.#to(node).others.request({
       method: 'GET',
       path: '/v1/events',
       signal,
@@ -108,21 +115,22 @@ export class HttpHostAgentClient implements HostAgentClient {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.#pools.values()].map((pool) => pool.destroy()));
+    await Promise.all([...this.#lines.values()].map(destroy));
   }
 
-  #pool(node: string): Pool {
-    const pool = this.#pools.get(node);
-    if (pool === undefined) throw new HostAgentError(0, 'UnknownNode', `no host-agent is known on node ${node}`);
-    return pool;
+  #to(node: string): Lines {
+    const lines = this.#lines.get(node);
+    if (lines === undefined) throw new HostAgentError(0, 'UnknownNode', `no host-agent is known on node ${node}`);
+    return lines;
   }
 
   async #call<S extends z.ZodType>(
     node: string,
     schema: S,
     call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number },
+    line: keyof Lines = 'others',
   ): Promise<z.output<S>> {
-    const pool = this.#pool(node);
+    const pool = this.#to(node)[line];
     let answer: JsonAnswer;
     try {
       answer = await exchange(pool, call);
@@ -139,14 +147,19 @@ export class HttpHostAgentClient implements HostAgentClient {
   }
 }
 
-function connect(endpoint: string, connector: buildConnector.connector | undefined): Pool {
-  return connectPool(endpoint, {
+function connect(endpoint: string, connector: buildConnector.connector | undefined): Lines {
+  const options = {
     connections: CONNECTIONS_PER_NODE,
     keepAliveTimeout: 60_000,
     headersTimeout: 0,
     bodyTimeout: 0,
     ...(connector !== undefined && { connect: connector }),
-  });
+  };
+  return { loads: connectPool(endpoint, options), others: connectPool(endpoint, options) };
+}
+
+async function destroy({ loads, others }: Lines): Promise<void> {
+  await Promise.all([loads.destroy(), others.destroy()]);
 }
 
 function refusal(statusCode: number, text: string, node: string): HostAgentError {
