@@ -1,7 +1,7 @@
 import type { Clock } from '../engine/clock.ts';
 
 /** Looks again this soon; a load takes a few milliseconds. */
-const PAUSE_MS = 4;
+const PAUSE_MS = 10;
 /** A stream of claims without a gap must not keep a pool from refilling. */
 const LIMIT_MS = 500;
 
@@ -11,13 +11,14 @@ const LIMIT_MS = 500;
  */
 export class RefillYield {
   readonly #clock: Clock;
-  readonly #isLoading: () => boolean;
+  /** Whether claims load now. */
+  readonly isLoading: () => boolean;
   readonly #isAwaited: (pool: string) => boolean;
   readonly #since = new Map<string, number>();
 
   constructor(clock: Clock, isLoading: () => boolean, isAwaited: (pool: string) => boolean) {
     this.#clock = clock;
-    this.#isLoading = isLoading;
+    this.isLoading = isLoading;
     this.#isAwaited = isAwaited;
   }
 
@@ -25,7 +26,7 @@ export class RefillYield {
   holdMs(pool: string): number | undefined {
     const nowMs = this.#clock.monotonic();
     const sinceMs = this.#since.get(pool) ?? nowMs;
-    if (!this.#isLoading() || this.#isAwaited(pool) || nowMs - sinceMs >= LIMIT_MS) {
+    if (!this.isLoading() || this.#isAwaited(pool) || nowMs - sinceMs >= LIMIT_MS) {
       this.#since.delete(pool);
       return undefined;
     }

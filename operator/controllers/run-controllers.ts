@@ -22,6 +22,8 @@ export interface ControlledParts {
   refillYield: RefillYield;
 }
 
+/** Looking after a claim's pod is not urgent; its answer is, and would wait for that look. */
+const AFTER_CLAIM_MS = 20;
 /** A claim may take 600 s, its own longest deadline. */
 const CLAIM_OBJECT_TIMEOUT_MS = 610_000;
 
@@ -49,8 +51,9 @@ export async function runControllers(deps: ControllerDeps, parts: ControlledPart
     pods.onChange((before, after) => {
       const pod = after ?? before;
       if (pod === undefined) return;
-      poolController.enqueue(poolKeyOf(pod));
-      enqueue(instanceController, pod);
+      const pool = poolKeyOf(pod);
+      poolController.enqueueAfter(pool, refillYield.holdMs(pool) ?? 0);
+      instanceController.enqueueAfter(objectKey(pod), refillYield.isLoading() ? AFTER_CLAIM_MS : 0);
     }),
     nodes.onChange((uid) => {
       const pod = pods.getByUid(uid);
@@ -60,7 +63,8 @@ export async function runControllers(deps: ControllerDeps, parts: ControlledPart
     }),
     ledger.onChange((entry) => {
       const pod = entry.podUid === undefined ? undefined : pods.getByUid(entry.podUid);
-      if (pod !== undefined && entry.claim.state === 'ready') enqueue(instanceController, pod);
+      if (pod !== undefined && entry.claim.state === 'ready')
+        instanceController.enqueueAfter(objectKey(pod), AFTER_CLAIM_MS);
     }),
   ];
   warmPools.creation.onSettled = (key) => poolController.enqueue(key);
