@@ -18,6 +18,10 @@ export interface JsonAnswer {
 /** The time for the exchange is over. What was sent may have had its effect. */
 export class ExchangeTimeout extends Error {
   override readonly name = 'TimeoutError';
+
+  constructor({ method, path, timeoutMs }: Pick<JsonCall, 'method' | 'path' | 'timeoutMs'>) {
+    super(`no answer to ${method} ${path} within ${Math.ceil(timeoutMs)} ms`);
+  }
 }
 
 /**
@@ -47,9 +51,7 @@ class Collector implements Dispatcher.DispatchHandler {
     this.#reject = reject;
     this.#timer = setTimeout(
       () => {
-        this.#late = new ExchangeTimeout(
-          `no answer to ${call.method} ${call.path} within ${Math.ceil(call.timeoutMs)} ms`,
-        );
+        this.#late = new ExchangeTimeout(call);
         this.#controller?.abort(this.#late);
         this.#reject(this.#late);
       },

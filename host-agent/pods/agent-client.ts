@@ -1,16 +1,13 @@
 import { existsSync } from 'node:fs';
-import type { Dispatcher } from 'undici';
-import { Client, Pool } from 'undici';
 import type { StatusReply } from '@warmpool/protocol/runtime-agent-api.ts';
 import { statusReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
-import { exchange, type JsonCall } from '@warmpool/wire/json-client.ts';
+import type { JsonCall } from '@warmpool/wire/json-client.ts';
+import { PlainClient } from '@warmpool/wire/plain-client.ts';
 import type { PodFolder } from './pod-folder.ts';
 
 /** A load may hold one connection for long; status, logs and kill need others beside it. */
 const CONNECTIONS = 4;
 const KEEP_ALIVE_MS = 600_000;
-/** How much earlier than an agent announces this side closes an idle connection; undici's default would not keep one of 1 s at all. */
-const KEEP_ALIVE_MARGIN_MS = 300;
 const WATCHDOG_AFTER_MS = 300;
 
 export interface AgentAnswer {
@@ -21,35 +18,21 @@ export interface AgentAnswer {
 /** HTTP to the runtime-agent of one pod, over kept-alive connections of which one is opened before it is needed. */
 export class AgentClient {
   readonly #folder: PodFolder;
-  readonly #pool: Pool;
-  #openConnections = 0;
+  readonly #client: PlainClient;
 
   /** `onDisconnect`: a connection that was open has closed; the process may be gone, or just tidy. */
   constructor(folder: PodFolder, onDisconnect: () => void) {
     this.#folder = folder;
-    this.#pool = new Pool('http://runtime-agent', {
-      socketPath: folder.agentSocket,
-      connections: CONNECTIONS,
-      keepAliveTimeout: KEEP_ALIVE_MS,
-      keepAliveMaxTimeout: KEEP_ALIVE_MS,
-      keepAliveTimeoutThreshold: KEEP_ALIVE_MARGIN_MS,
-      // every call has its own deadline
-      headersTimeout: 0,
-      bodyTimeout: 0,
-    });
-    this.#pool.on('connect', () => this.#openConnections++);
-    this.#pool.on('disconnect', () => {
-      this.#openConnections--;
-      onDisconnect();
-    });
+    const options = { connections: CONNECTIONS, idleMs: KEEP_ALIVE_MS, onDisconnect };
+    this.#client = new PlainClient(`unix:${folder.agentSocket}`, options);
   }
 
   get isConnected(): boolean {
-    return this.#openConnections > 0;
+    return this.#client.isConnected;
   }
 
   call(request: JsonCall): Promise<AgentAnswer> {
-    return send(this.#pool, request);
+    return send(this.#client, request);
   }
 
   async status(timeoutMs: number): Promise<StatusReply> {
@@ -71,22 +54,21 @@ export class AgentClient {
     } catch (error) {
       if (!hasWatchdog) throw error;
     }
-    const watchdog = new Client('http://watchdog', { socketPath: this.#folder.watchdogSocket });
+    const watchdog = new PlainClient(`unix:${this.#folder.watchdogSocket}`, { connections: 1, idleMs: timeoutMs });
     try {
       return await send(watchdog, { method: 'POST', path: '/v1/kill', body, timeoutMs });
     } finally {
-      await watchdog.destroy();
+      watchdog.destroy();
     }
   }
 
-  async close(): Promise<void> {
-    this.#pool.removeAllListeners('disconnect');
-    await this.#pool.destroy();
+  close(): void {
+    this.#client.destroy();
   }
 }
 
-async function send(dispatcher: Dispatcher, call: JsonCall): Promise<AgentAnswer> {
-  const { statusCode, text } = await exchange(dispatcher, call);
+async function send(client: PlainClient, call: JsonCall): Promise<AgentAnswer> {
+  const { statusCode, text } = await client.exchange(call);
   return { statusCode, body: text === '' ? undefined : parseJson(text) };
 }
 

@@ -155,7 +155,7 @@ export class TrackedPod {
 
   async close(): Promise<void> {
     this.#isClosed = true;
-    await this.#client.close();
+    this.#client.close();
   }
 
   /** At once, but not in a tight loop with an agent that closes every connection: then the registry's rescan asks. */

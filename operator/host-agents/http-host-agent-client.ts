@@ -8,7 +8,8 @@ import {
   type NodeEvent,
 } from '@warmpool/protocol/host-agent-api.ts';
 import { logsReplySchema } from '@warmpool/protocol/runtime-agent-api.ts';
-import { connectPool, exchange, type JsonAnswer } from '@warmpool/wire/json-client.ts';
+import { connectPool, exchange, type JsonAnswer, type JsonCall } from '@warmpool/wire/json-client.ts';
+import { PlainClient } from '@warmpool/wire/plain-client.ts';
 import type { Pool, buildConnector } from 'undici';
 import type { z } from 'zod';
 import { HostAgentError, type HostAgentClient } from '../claims/host-agent-client.ts';
@@ -22,11 +23,12 @@ export interface HostAgentEndpoint {
 /** One line of a stream may be as large as a snapshot of a big node. */
 const LINE_LIMIT_CHARACTERS = 16 * 1024 * 1024;
 const CONNECTIONS_PER_NODE = 64;
+const IDLE_MS = 60_000;
 
 /** Kept-alive connections to one node. */
 interface Lines {
   /** For loads alone: where anything else came on a connection, the host-agent does not take it on its short way any more. */
-  loads: Pool;
+  loads: PlainClient;
   others: Pool;
 }
 
@@ -127,13 +129,13 @@ export class HttpHostAgentClient implements HostAgentClient {
   async #call<S extends z.ZodType>(
     node: string,
     schema: S,
-    call: { method: 'GET' | 'POST'; path: string; body?: unknown; timeoutMs: number },
+    call: JsonCall,
     line: keyof Lines = 'others',
   ): Promise<z.output<S>> {
-    const pool = this.#to(node)[line];
+    const { loads, others } = this.#to(node);
     let answer: JsonAnswer;
     try {
-      answer = await exchange(pool, call);
+      answer = await (line === 'loads' ? loads.exchange(call) : exchange(others, call));
     } catch (error) {
       const words = error instanceof Error ? error.message : String(error);
       throw new HostAgentError(0, 'NoAnswer', `the host-agent of node ${node} did not answer: ${words}`);
@@ -148,18 +150,20 @@ export class HttpHostAgentClient implements HostAgentClient {
 }
 
 function connect(endpoint: string, connector: buildConnector.connector | undefined): Lines {
-  const options = {
+  const others = connectPool(endpoint, {
     connections: CONNECTIONS_PER_NODE,
-    keepAliveTimeout: 60_000,
+    keepAliveTimeout: IDLE_MS,
     headersTimeout: 0,
     bodyTimeout: 0,
     ...(connector !== undefined && { connect: connector }),
-  };
-  return { loads: connectPool(endpoint, options), others: connectPool(endpoint, options) };
+  });
+  const loads = new PlainClient(endpoint, { connections: CONNECTIONS_PER_NODE, idleMs: IDLE_MS, connector });
+  return { loads, others };
 }
 
 async function destroy({ loads, others }: Lines): Promise<void> {
-  await Promise.all([loads.destroy(), others.destroy()]);
+  loads.destroy();
+  await others.destroy();
 }
 
 function refusal(statusCode: number, text: string, node: string): HostAgentError {

@@ -1,0 +1,287 @@
+import { connect, type Socket } from 'node:net';
+import type { buildConnector } from 'undici';
+import { AnswerReader, type HttpAnswer } from './answer-reader.ts';
+import { ExchangeTimeout, type JsonAnswer, type JsonCall } from './json-client.ts';
+
+export interface PlainClientOptions {
+  /** Exchanges at once; others wait. */
+  connections: number;
+  /** An idle connection is closed after this, or shortly before the server does if that is sooner. */
+  idleMs: number;
+  /** Makes the connections to https endpoints. */
+  connector?: buildConnector.connector | undefined;
+  /** A connection that was open has closed, whoever closed it. */
+  onDisconnect?: () => void;
+}
+
+const CONNECT_LIMIT_MS = 10_000;
+const WAITING_LIMIT = 1_000;
+/** How much earlier than the server says this side closes an idle connection. */
+const KEPT_MARGIN_MS = 300;
+const NOT_IN_A_PATH = /[^\x21-\x7e]/;
+const NOT_IN_A_LINE = /[^\t\x20-\x7e]/;
+
+/**
+ * The counterpart of `PlainFront`: JSON exchanges over kept-alive connections to one server, one after the other on each, without the
+ * dispatcher, request and parser objects of a general HTTP client, which touch far more code. A request is sent once and never again.
+ */
+export class PlainClient {
+  readonly #open: (done: (error: Error | null, socket?: Socket) => void) => void;
+  readonly #host: string;
+  readonly #options: PlainClientOptions;
+  readonly #connections = new Set<PlainConnection>();
+  readonly #idle: PlainConnection[] = [];
+  readonly #waiting: Exchange[] = [];
+  #opening = 0;
+  #isDestroyed = false;
+
+  /** `endpoint`: `unix:/path/to.sock`, or an http(s) origin. */
+  constructor(endpoint: string, options: PlainClientOptions) {
+    this.#options = options;
+    const origin = endpoint.startsWith('unix:') ? undefined : new URL(endpoint);
+    this.#host = origin?.host ?? 'localhost';
+    this.#open = origin?.protocol === 'https:' ? secured(origin, options.connector) : opened(endpoint, origin);
+  }
+
+  get isConnected(): boolean {
+    return this.#connections.size > 0;
+  }
+
+  /**
+   * Rejects with {@link ExchangeTimeout}, with what Node says of a connection that cannot be made (nothing was sent then) or that
+   * broke, or with `BadAnswer`.
+   */
+  exchange(call: JsonCall): Promise<JsonAnswer> {
+    return new Promise((resolve, reject) => {
+      const exchange = new Exchange(this.#text(call), call, { resolve, reject });
+      const connection = this.#takeIdle();
+      if (connection !== undefined) return connection.send(exchange);
+      if (this.#isDestroyed) return exchange.fail(new Error('the client is closed'));
+      if (this.#waiting.length >= WAITING_LIMIT)
+        return exchange.fail(new Error(`${WAITING_LIMIT} requests wait for a connection already`));
+      this.#waiting.push(exchange);
+      this.#connectForWaiting();
+    });
+  }
+
+  /** Whatever is under way fails. */
+  destroy(): void {
+    this.#isDestroyed = true;
+    for (const connection of this.#connections) connection.destroy(new Error('the client was closed'));
+    for (const exchange of this.#waiting.splice(0)) exchange.fail(new Error('the client was closed'));
+  }
+
+  #text({ method, path, body, headers }: JsonCall): string {
+    let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
+    let isPlain = !NOT_IN_A_PATH.test(path);
+    for (const name in headers) {
+      const line = `${name}: ${headers[name]}`;
+      isPlain &&= !NOT_IN_A_LINE.test(line);
+      head += `${line}\r\n`;
+    }
+    if (!isPlain)
+      throw new TypeError(
+        `${method} ${JSON.stringify(path)} cannot be sent: it or its headers hold control characters`,
+      );
+    const json = body === undefined ? '' : JSON.stringify(body);
+    if (body !== undefined) head += 'content-type: application/json\r\n';
+    if (method !== 'GET') head += `content-length: ${Buffer.byteLength(json)}\r\n`;
+    return `${head}\r\n${json}`;
+  }
+
+  /** One for each exchange that waits, as far as there may be so many. */
+  #connectForWaiting(): void {
+    const wanted = this.#waiting.filter(({ isOver }) => !isOver).length;
+    if (this.#isDestroyed || wanted <= this.#opening) return;
+    if (this.#connections.size + this.#opening < this.#options.connections) this.#connect();
+  }
+
+  #connect(): void {
+    this.#opening++;
+    this.#open((error, socket) => {
+      this.#opening--;
+      if (socket === undefined) {
+        this.#nextWaiting()?.fail(error ?? new Error('no connection'));
+        return this.#connectForWaiting();
+      }
+      if (this.#isDestroyed) return void socket.destroy();
+      const connection = new PlainConnection(socket, this.#options.idleMs, {
+        onFree: () => this.#onFree(connection),
+        onGone: () => this.#onGone(connection),
+      });
+      this.#connections.add(connection);
+      this.#onFree(connection);
+    });
+  }
+
+  /** One that is closing may still stand in the list. */
+  #takeIdle(): PlainConnection | undefined {
+    for (;;) {
+      const connection = this.#idle.pop();
+      if (connection?.isClosing !== true) return connection;
+    }
+  }
+
+  #onFree(connection: PlainConnection): void {
+    const next = this.#nextWaiting();
+    if (next === undefined) this.#idle.push(connection);
+    else connection.send(next);
+  }
+
+  #onGone(connection: PlainConnection): void {
+    this.#connections.delete(connection);
+    const index = this.#idle.indexOf(connection);
+    if (index >= 0) this.#idle.splice(index, 1);
+    if (this.#isDestroyed) return;
+    this.#options.onDisconnect?.();
+    this.#connectForWaiting();
+  }
+
+  #nextWaiting(): Exchange | undefined {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next?.isOver !== true) return next;
+    }
+  }
+}
+
+interface Settle {
+  resolve: (answer: JsonAnswer) => void;
+  reject: (error: Error) => void;
+}
+
+/** One request and where its answer goes. */
+class Exchange {
+  readonly text: string;
+  isOver = false;
+  /** What ends the connection that it is on, if it is on one. */
+  onLate: ((error: Error) => void) | undefined;
+  readonly #settle: Settle;
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(text: string, call: JsonCall, settle: Settle) {
+    this.text = text;
+    this.#settle = settle;
+    this.#timer = setTimeout(
+      () => {
+        const late = new ExchangeTimeout(call);
+        this.fail(late);
+        this.onLate?.(late);
+      },
+      Math.max(1, Math.ceil(call.timeoutMs)),
+    );
+  }
+
+  succeed({ statusCode, text }: JsonAnswer): void {
+    this.isOver = true;
+    clearTimeout(this.#timer);
+    this.#settle.resolve({ statusCode, text });
+  }
+
+  fail(error: Error): void {
+    this.isOver = true;
+    clearTimeout(this.#timer);
+    this.#settle.reject(error);
+  }
+}
+
+interface ConnectionListeners {
+  onFree: () => void;
+  onGone: () => void;
+}
+
+class PlainConnection {
+  readonly #socket: Socket;
+  readonly #listeners: ConnectionListeners;
+  #idleMs: number;
+  #exchange: Exchange | undefined;
+  #reader = new AnswerReader();
+
+  constructor(socket: Socket, idleMs: number, listeners: ConnectionListeners) {
+    this.#socket = socket;
+    this.#idleMs = idleMs;
+    this.#listeners = listeners;
+    let problem: Error | undefined;
+    socket.on('data', (chunk: Buffer) => this.#read((reader) => reader.push(chunk)));
+    socket.on('end', () => this.#read((reader) => reader.end()));
+    socket.on('error', (error) => (problem = error));
+    socket.on('timeout', () => {
+      if (this.#exchange === undefined) socket.destroy();
+    });
+    socket.on('close', () => {
+      this.#over()?.fail(problem ?? new Error('the connection ended before the answer did'));
+      listeners.onGone();
+    });
+    socket.setTimeout(idleMs);
+  }
+
+  get isClosing(): boolean {
+    return !this.#socket.writable;
+  }
+
+  send(exchange: Exchange): void {
+    this.#exchange = exchange;
+    exchange.onLate = (late) => this.#socket.destroy(late);
+    this.#socket.write(exchange.text);
+  }
+
+  destroy(error: Error): void {
+    this.#over()?.fail(error);
+    this.#socket.destroy();
+  }
+
+  #read(step: (reader: AnswerReader) => HttpAnswer | undefined): void {
+    // nobody has asked
+    if (this.#exchange === undefined) return void this.#socket.destroy();
+    let answer: HttpAnswer | undefined;
+    try {
+      answer = step(this.#reader);
+    } catch (error) {
+      return void this.#socket.destroy(error instanceof Error ? error : new Error(String(error)));
+    }
+    if (answer === undefined) return;
+    const { isReusable, keptForMs } = answer;
+    this.#over()?.succeed(answer);
+    if (!isReusable) return void this.#socket.destroy();
+    if (keptForMs !== undefined) this.#keepFor(keptForMs - KEPT_MARGIN_MS);
+    this.#listeners.onFree();
+  }
+
+  #keepFor(idleMs: number): void {
+    if (idleMs >= this.#idleMs) return;
+    this.#idleMs = Math.max(1, idleMs);
+    this.#socket.setTimeout(this.#idleMs);
+  }
+
+  #over(): Exchange | undefined {
+    const exchange = this.#exchange;
+    this.#exchange = undefined;
+    this.#reader = new AnswerReader();
+    return exchange;
+  }
+}
+
+type Open = (done: (error: Error | null, socket?: Socket) => void) => void;
+
+function opened(endpoint: string, origin: URL | undefined): Open {
+  const target =
+    origin === undefined
+      ? { path: endpoint.slice('unix:'.length) }
+      : { host: origin.hostname, port: Number(origin.port === '' ? 80 : origin.port) };
+  return (done) => {
+    const socket = connect({ ...target, noDelay: true, timeout: CONNECT_LIMIT_MS });
+    const onTimeout = (): void => void socket.destroy(new Error(`no connection within ${CONNECT_LIMIT_MS / 1000} s`));
+    const onError = (error: Error): void => done(error);
+    socket.once('error', onError).once('timeout', onTimeout);
+    socket.once('connect', () => {
+      socket.off('error', onError).off('timeout', onTimeout);
+      done(null, socket);
+    });
+  };
+}
+
+function secured(origin: URL, connector: buildConnector.connector | undefined): Open {
+  if (connector === undefined) throw new TypeError(`${origin.origin} cannot be reached without certificates`);
+  const { hostname, host, protocol, port } = origin;
+  return (done) => connector({ hostname, host, protocol, port }, (error, socket) => done(error, socket ?? undefined));
+}
