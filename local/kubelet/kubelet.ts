@@ -41,7 +41,7 @@ export interface KubeletOptions {
 }
 
 /** Answering a claim and its first request take about this long. */
-const BOOT_SETTLE_MS = 8;
+const BOOT_SETTLE_MS = 20;
 
 /**
  * Runs the pods of one node as processes. It is its own scheduler too: a pod without a node is bound to this one, by the same patch
