@@ -114,7 +114,7 @@ export async function createPool(
   { namespace = POOL_NAMESPACE, runtime = NODEJS }: PoolOptions = {},
 ): Promise<void> {
   const image = `warmpool.dev/runtime-${runtime.name}:${runtime.version}`;
-  const resources = { requests: { cpu: '10m' }, limits: { memory: '256Mi' } };
+  const resources = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '256Mi' } };
   const containers = [{ name: 'runtime', image, resources }];
   await kubectl.apply({
     apiVersion: 'warmpool.dev/v1alpha1',
@@ -125,6 +125,11 @@ export async function createPool(
   await untilFull(kubectl, name, replicas, namespace);
 }
 
+interface PoolStatus {
+  readyReplicas?: number;
+  conditions?: { message: string }[];
+}
+
 /** Until the pool says so and has as many pods: what it says may be of a moment ago. */
 export async function untilFull(
   kubectl: Kubectl,
@@ -133,8 +138,10 @@ export async function untilFull(
   namespace = POOL_NAMESPACE,
 ): Promise<void> {
   await until(`${replicas} standby pods in ${name}`, POOL_LIMIT_MS, async () => {
-    const pool = await kubectl.get<{ status?: { readyReplicas?: number } }>(namespace, 'warmpools', name);
-    if (pool.status?.readyReplicas !== replicas) return false;
+    const { status } = await kubectl.get<{ status?: PoolStatus }>(namespace, 'warmpools', name);
+    const { readyReplicas = 0, conditions = [] } = status ?? {};
+    if (readyReplicas !== replicas)
+      throw new Error(`the pool has ${readyReplicas} and says: ${conditions.map(({ message }) => message).join('; ')}`);
     const labels = `warmpool.dev/pool=${name},warmpool.dev/state=standby`;
     const names = await kubectl.run(['get', 'pods', '-n', namespace, '-l', labels, '-o', 'name']);
     return names.split('\n').filter((line) => line !== '').length === replicas;
