@@ -40,4 +40,20 @@ describe('RefillYield', () => {
     expect(heldMs).toBeLessThanOrEqual(504);
     expect(refill.holdMs('p')).toBeGreaterThan(0);
   });
+
+  it('does not starve a pool whose pods change all the time', async () => {
+    const clock = new VirtualClock();
+    const refill = new RefillYield(
+      clock,
+      () => true,
+      () => false,
+    );
+    let heldMs = 0;
+    for (let holdMs = refill.holdMs('p'); holdMs !== undefined && heldMs < 5_000; holdMs = refill.holdMs('p')) {
+      await clock.advance(holdMs);
+      heldMs += holdMs;
+      expect(refill.pauseMs('p')).toBeGreaterThan(0);
+    }
+    expect(heldMs).toBeLessThanOrEqual(504);
+  });
 });

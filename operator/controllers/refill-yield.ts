@@ -22,15 +22,21 @@ export class RefillYield {
     this.#isAwaited = isAwaited;
   }
 
-  /** How long to wait before looking again; `undefined`: go ahead. */
+  /** How long a look that has become due may wait. Only {@link holdMs} keeps account of it. */
+  pauseMs(pool: string): number {
+    return this.isLoading() && !this.#isAwaited(pool) ? PAUSE_MS : 0;
+  }
+
+  /** For the look itself: how long to wait before looking again; `undefined`: go ahead. */
   holdMs(pool: string): number | undefined {
     const nowMs = this.#clock.monotonic();
     const sinceMs = this.#since.get(pool) ?? nowMs;
-    if (!this.isLoading() || this.#isAwaited(pool) || nowMs - sinceMs >= LIMIT_MS) {
+    const pauseMs = this.pauseMs(pool);
+    if (pauseMs === 0 || nowMs - sinceMs >= LIMIT_MS) {
       this.#since.delete(pool);
       return undefined;
     }
     this.#since.set(pool, sinceMs);
-    return PAUSE_MS;
+    return pauseMs;
   }
 }

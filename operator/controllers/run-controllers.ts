@@ -52,7 +52,7 @@ export async function runControllers(deps: ControllerDeps, parts: ControlledPart
       const pod = after ?? before;
       if (pod === undefined) return;
       const pool = poolKeyOf(pod);
-      poolController.enqueueAfter(pool, refillYield.holdMs(pool) ?? 0);
+      poolController.enqueueAfter(pool, refillYield.pauseMs(pool));
       instanceController.enqueueAfter(objectKey(pod), refillYield.isLoading() ? AFTER_CLAIM_MS : 0);
     }),
     nodes.onChange((uid) => {
