@@ -1,8 +1,7 @@
+import { joined, type JsonAnswer } from './json-client.ts';
 import { HEAD_END, HEAD_LIMIT_BYTES } from './plain-head.ts';
 
-export interface HttpAnswer {
-  statusCode: number;
-  text: string;
+export interface HttpAnswer extends JsonAnswer {
   /** Whether the connection may carry another exchange. */
   isReusable: boolean;
   /** How long the server says that it keeps an idle connection. */
@@ -52,11 +51,9 @@ export class AnswerReader {
   }
 
   #answer({ statusCode, staysOpen, keptForMs }: Head): HttpAnswer {
-    const [first] = this.#body;
-    const body = this.#body.length === 1 && first !== undefined ? first : Buffer.concat(this.#body);
     // what follows an answer belongs to no request
     const isReusable = staysOpen && this.#rest.length === 0;
-    return { statusCode, text: body.toString('utf8'), isReusable, keptForMs };
+    return { statusCode, text: joined(this.#body).toString('utf8'), isReusable, keptForMs };
   }
 
   /** Skips interim answers (1xx). */

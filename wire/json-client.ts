@@ -75,15 +75,19 @@ class Collector implements Dispatcher.DispatchHandler {
 
   onResponseEnd(): void {
     clearTimeout(this.#timer);
-    const [first] = this.#chunks;
-    const bytes = this.#chunks.length === 1 && first !== undefined ? first : Buffer.concat(this.#chunks);
-    this.#resolve({ statusCode: this.#statusCode, text: bytes.toString('utf8') });
+    this.#resolve({ statusCode: this.#statusCode, text: joined(this.#chunks).toString('utf8') });
   }
 
   onResponseError(_: Dispatcher.DispatchController, error: Error): void {
     clearTimeout(this.#timer);
     this.#reject(error);
   }
+}
+
+/** What came in one piece is not copied. */
+export function joined(chunks: readonly Buffer[]): Buffer {
+  const [first, ...others] = chunks;
+  return first !== undefined && others.length === 0 ? first : Buffer.concat(chunks);
 }
 
 /** A kept-alive pool on a unix socket (`unix:/path`) or an http(s) origin. */

@@ -172,6 +172,12 @@ describe('connections', () => {
     for (const error of errors) expect(error).toMatchObject({ code: 'ECONNREFUSED', syscall: 'connect' });
   });
 
+  it('to an https endpoint are made without certificates of its own, too, and trust as Node does', async () => {
+    const endpoint = await say((socket) => socket.end('HTTP/1.1 400 Bad Request\r\n\r\n'));
+    const client = clientOf(endpoint.replace('http:', 'https:'));
+    await expect(client.exchange(CALL)).rejects.toMatchObject({ code: 'ERR_SSL_WRONG_VERSION_NUMBER' });
+  });
+
   it('that break fail their own exchange only', async () => {
     const { endpoint } = await serve((request, response) => {
       if (request.url === '/cut') request.socket.destroy();

@@ -1,5 +1,5 @@
-import { connect, type Socket } from 'node:net';
-import type { buildConnector } from 'undici';
+import type { Socket } from 'node:net';
+import { buildConnector } from 'undici';
 import { AnswerReader, type HttpAnswer } from './answer-reader.ts';
 import { ExchangeTimeout, type JsonAnswer, type JsonCall } from './json-client.ts';
 
@@ -8,7 +8,7 @@ export interface PlainClientOptions {
   connections: number;
   /** An idle connection is closed after this, or shortly before the server does if that is sooner. */
   idleMs: number;
-  /** Makes the connections to https endpoints. */
+  /** Makes the connections; without it, those to https endpoints trust what Node trusts. */
   connector?: buildConnector.connector | undefined;
   /** A connection that was open has closed, whoever closed it. */
   onDisconnect?: () => void;
@@ -26,8 +26,8 @@ const NOT_IN_A_LINE = /[^\t\x20-\x7e]/;
  * dispatcher, request and parser objects of a general HTTP client, which touch far more code. A request is sent once and never again.
  */
 export class PlainClient {
-  readonly #open: (done: (error: Error | null, socket?: Socket) => void) => void;
-  readonly #host: string;
+  readonly #connector: buildConnector.connector;
+  readonly #origin: URL;
   readonly #options: PlainClientOptions;
   readonly #connections = new Set<PlainConnection>();
   readonly #idle: PlainConnection[] = [];
@@ -38,9 +38,9 @@ export class PlainClient {
   /** `endpoint`: `unix:/path/to.sock`, or an http(s) origin. */
   constructor(endpoint: string, options: PlainClientOptions) {
     this.#options = options;
-    const origin = endpoint.startsWith('unix:') ? undefined : new URL(endpoint);
-    this.#host = origin?.host ?? 'localhost';
-    this.#open = origin?.protocol === 'https:' ? secured(origin, options.connector) : opened(endpoint, origin);
+    const socketPath = endpoint.startsWith('unix:') ? endpoint.slice('unix:'.length) : null;
+    this.#origin = new URL(socketPath === null ? endpoint : 'http://localhost');
+    this.#connector = options.connector ?? buildConnector({ socketPath, timeout: CONNECT_LIMIT_MS, allowH2: false });
   }
 
   get isConnected(): boolean {
@@ -72,7 +72,7 @@ export class PlainClient {
   }
 
   #text({ method, path, body, headers }: JsonCall): string {
-    let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#host}\r\n`;
+    let head = `${method} ${path} HTTP/1.1\r\nhost: ${this.#origin.host}\r\n`;
     let isPlain = !NOT_IN_A_PATH.test(path);
     for (const name in headers) {
       const line = `${name}: ${headers[name]}`;
@@ -98,10 +98,11 @@ export class PlainClient {
 
   #connect(): void {
     this.#opening++;
-    this.#open((error, socket) => {
+    const { hostname, host, protocol, port } = this.#origin;
+    this.#connector({ hostname, host, protocol, port }, (...[error, socket]) => {
       this.#opening--;
-      if (socket === undefined) {
-        this.#nextWaiting()?.fail(error ?? new Error('no connection'));
+      if (error !== null) {
+        this.#nextWaiting()?.fail(error);
         return this.#connectForWaiting();
       }
       if (this.#isDestroyed) return void socket.destroy();
@@ -153,6 +154,7 @@ interface Settle {
 /** One request and where its answer goes. */
 class Exchange {
   readonly text: string;
+  readonly reader = new AnswerReader();
   isOver = false;
   /** What ends the connection that it is on, if it is on one. */
   onLate: ((error: Error) => void) | undefined;
@@ -195,7 +197,6 @@ class PlainConnection {
   readonly #listeners: ConnectionListeners;
   #idleMs: number;
   #exchange: Exchange | undefined;
-  #reader = new AnswerReader();
 
   constructor(socket: Socket, idleMs: number, listeners: ConnectionListeners) {
     this.#socket = socket;
@@ -231,11 +232,12 @@ class PlainConnection {
   }
 
   #read(step: (reader: AnswerReader) => HttpAnswer | undefined): void {
+    const exchange = this.#exchange;
     // nobody has asked
-    if (this.#exchange === undefined) return void this.#socket.destroy();
+    if (exchange === undefined) return void this.#socket.destroy();
     let answer: HttpAnswer | undefined;
     try {
-      answer = step(this.#reader);
+      answer = step(exchange.reader);
     } catch (error) {
       return void this.#socket.destroy(error instanceof Error ? error : new Error(String(error)));
     }
@@ -256,32 +258,6 @@ class PlainConnection {
   #over(): Exchange | undefined {
     const exchange = this.#exchange;
     this.#exchange = undefined;
-    this.#reader = new AnswerReader();
     return exchange;
   }
-}
-
-type Open = (done: (error: Error | null, socket?: Socket) => void) => void;
-
-function opened(endpoint: string, origin: URL | undefined): Open {
-  const target =
-    origin === undefined
-      ? { path: endpoint.slice('unix:'.length) }
-      : { host: origin.hostname, port: Number(origin.port === '' ? 80 : origin.port) };
-  return (done) => {
-    const socket = connect({ ...target, noDelay: true, timeout: CONNECT_LIMIT_MS });
-    const onTimeout = (): void => void socket.destroy(new Error(`no connection within ${CONNECT_LIMIT_MS / 1000} s`));
-    const onError = (error: Error): void => done(error);
-    socket.once('error', onError).once('timeout', onTimeout);
-    socket.once('connect', () => {
-      socket.off('error', onError).off('timeout', onTimeout);
-      done(null, socket);
-    });
-  };
-}
-
-function secured(origin: URL, connector: buildConnector.connector | undefined): Open {
-  if (connector === undefined) throw new TypeError(`${origin.origin} cannot be reached without certificates`);
-  const { hostname, host, protocol, port } = origin;
-  return (done) => connector({ hostname, host, protocol, port }, (error, socket) => done(error, socket ?? undefined));
 }
