@@ -208,8 +208,16 @@ async function running(
   const runtime = await startLoaded();
   const answer = runtime.invoke({ act, ms: 60_000 }, VICTIM);
   answer.catch(() => {});
-  await runtime.untilInFlight(1);
+  await (act === 'stubborn' ? untilStubborn(runtime) : runtime.untilInFlight(1));
   return { runtime, answer };
+}
+
+/** A request counts as running before its function does, and until then any runtime can stop it. */
+function untilStubborn(runtime: Instance): Promise<void> {
+  return runtime.until('the line "stubborn"', async () => {
+    const { body } = await runtime.get('/v1/logs?requestId=victim');
+    return (body as { lines: { text: string }[] }).lines.some(({ text }) => text === 'stubborn');
+  });
 }
 
 /** Some runtimes start what answers for a blocked process a moment after the load. */

@@ -126,6 +126,7 @@ public final class Acts {
 
   private static Object stubborn(int ms) {
     long end = System.nanoTime() + ms * 1_000_000L;
+    System.out.println("stubborn");
     while (System.nanoTime() < end) {
       try {
         Thread.sleep(10);

@@ -70,6 +70,7 @@ export async function callActs(raw: unknown, context: CallContext, world: Functi
       await sleep(ms, undefined, { signal: context.signal });
       return { waited: ms };
     case 'stubborn':
+      write('stdout', 'stubborn\n');
       await sleep(ms, undefined, { ref: false });
       return { waited: ms };
     case 'overlap': {

@@ -44,8 +44,12 @@ def wait(event, _context):
 
 def stubborn(event, _context):
     end = time.monotonic() + event["ms"] / 1000
+    is_told = False
     while time.monotonic() < end:
         try:
+            if not is_told:
+                is_told = True
+                print("stubborn", flush=True)
             time.sleep(end - time.monotonic())
         except BaseException:
             pass
