@@ -2,6 +2,7 @@ import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
 import { benchDelivery, deliveryTable } from './delivery/main.ts';
+import { ranOnOwnDisk } from './delivery/own-disk.ts';
 import { LOAD_USAGE, readLoadConfig } from './load/config.ts';
 import { benchLoads, loadTable } from './load/main.ts';
 import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
@@ -63,8 +64,10 @@ async function run<C extends { json: boolean }, R>(
 }
 
 const [name, ...rest] = process.argv.slice(2);
-if (name === 'delivery') await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
-else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
+if (name === 'delivery') {
+  const isPlaced = rest.some((word) => word.startsWith('--folder'));
+  if (isPlaced || !ranOnOwnDisk()) await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
+} else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
 else if (name === 'prepared') await run(readPreparedConfig, PREPARED_USAGE, benchPrepared, preparedTable);
 else {

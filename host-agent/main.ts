@@ -1,6 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import { FetchBudget } from './blob/fetch-budget.ts';
-import { CacheFolder } from './cache/cache-folder.ts';
+import { openCacheFolder } from './cache/open-cache-folder.ts';
 import { openCodeCache } from './cache/open-code-cache.ts';
 import { Prefetcher } from './cache/prefetcher.ts';
 import { systemClock as clock } from './clock.ts';
@@ -21,6 +21,7 @@ import { readGrantKey } from './load/grant-key.ts';
 import { LoadService } from './load/load-service.ts';
 import { createLogger } from './logger.ts';
 import { HostMetrics } from './metrics.ts';
+import { openMounter } from './mounts/open-mounter.ts';
 import { openPeers } from './peers/open-peers.ts';
 import { PodRegistry } from './pods/pod-registry.ts';
 import { Preparer } from './prepare/preparer.ts';
@@ -53,7 +54,8 @@ async function run(config: HostAgentConfig): Promise<void> {
   // code: where it comes from, how it is unpacked, where it stays
   const unpacker = new Unpacker();
   const budget = new FetchBudget(clock, config.fetchBudget);
-  const folder = await CacheFolder.open(config.cacheDir);
+  const mounter = await openMounter({ clock, onProblem }, config);
+  const folder = await openCacheFolder({ mounter, log }, config);
   const peers = await openPeers(
     { clock, budget, registry: metrics.registry, tls: tls?.peers, folder, onProblem },
     config,
@@ -105,7 +107,7 @@ async function run(config: HostAgentConfig): Promise<void> {
     },
     config.podsDir,
   );
-  const volumes = await openNodeVolumes({ clock, log, cache, pods, onProblem }, config, folder.entriesPath);
+  const volumes = await openNodeVolumes({ log, mounter, cache, pods, onProblem }, config, folder.entriesPath);
   await pods.start();
   cache.trim();
 
@@ -152,6 +154,7 @@ async function run(config: HostAgentConfig): Promise<void> {
       cache.close();
       await Promise.all([peers?.close(), secrets.close()]);
       await Promise.all([app.close(), probes.close(), pods.close(), unpacker.close(), volumes.close()]);
+      mounter?.close();
     },
   });
 }

@@ -24,7 +24,7 @@ export const DELIVERY_USAGE = `usage: npm run bench -- delivery [options]
   --trees K,K        many (small files), few (large files); default both
   --rtt-ms N         round trip of the link, default 20
   --rate N           bytes per second of one connection, default 50000000
-  --folder PATH      where everything is, default in memory (/dev/shm) where there is room
+  --folder PATH      where everything is; default: as root an ext4 file system of its own in memory, else /dev/shm
   --cold-connections closes the host-agent's connections before each round
   --json             one JSON object instead of a table`;
 

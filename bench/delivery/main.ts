@@ -34,6 +34,8 @@ export interface DeliveryBenchResult {
   link: { roundTripMs: number; bytesPerSecondPerConnection: number };
   /** Of the host-agent: it runs for long and keeps its connections; the others open theirs each time. */
   connections: 'kept' | 'cold';
+  /** What the host-agent makes of an archive of many files: one file that it mounts, or a folder as the others do. */
+  treeForm: 'erofs image' | 'folder';
   machine: ReturnType<typeof machine>;
 }
 
@@ -57,12 +59,15 @@ export async function benchDelivery(config: DeliveryBenchConfig): Promise<Delive
     };
     const others = contenders(port);
     const rows: DeliveryRow[] = [];
+    let treeForm: DeliveryBenchResult['treeForm'] = 'folder';
     for (const sizeMB of config.sizesMB) {
       for (const kind of config.trees) {
         const tree = makeTree(join(folder, 'tree'), kind, sizeMB);
         for (const format of config.formats) {
           process.stderr.write(`${sizeMB} MB, ${tree.files} files, ${format}: `);
-          const row = await benchRow({ folder, store, tree, format, port, others, rounds, hangUp, coldConnections });
+          const setting = { folder, store, tree, format, port, others, rounds, hangUp, coldConnections };
+          const { row, form } = await benchRow(setting);
+          treeForm = form;
           process.stderr.write(`${JSON.stringify(row.fetchToVisibleMs)}, peak RSS ${row.peakRssMiB} MiB\n`);
           rows.push(row);
         }
@@ -71,7 +76,7 @@ export async function benchDelivery(config: DeliveryBenchConfig): Promise<Delive
     }
     for (const other of others) other.end();
     const shape = { roundTripMs, bytesPerSecondPerConnection: bytesPerSecond };
-    return { rows, rounds, link: shape, connections: coldConnections ? 'cold' : 'kept', machine: machine() };
+    return { rows, rounds, link: shape, connections: coldConnections ? 'cold' : 'kept', treeForm, machine: machine() };
   } finally {
     link.disconnect();
     rmSync(folder, { recursive: true, force: true });
@@ -90,7 +95,7 @@ interface RowSetting {
   coldConnections: boolean;
 }
 
-async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
+async function benchRow(setting: RowSetting): Promise<{ row: DeliveryRow; form: DeliveryBenchResult['treeForm'] }> {
   const { folder, store, tree, format, port, others, rounds, hangUp, coldConnections } = setting;
   const samples: Record<string, number[]> = {};
   const firstFile: number[] = [];
@@ -124,11 +129,12 @@ async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
     rmSync(join(store, file));
   }
   const peakRssMiB = ours.peakRssMiB();
+  const form = ours.treeForm;
   await ours.end();
   rmSync(nodeFolder, { recursive: true });
   const medians = Object.fromEntries(Object.entries(samples).map(([name, values]) => [name, round(median(values))]));
   const { ours: ownMs = Number.NaN, ...theirs } = medians;
-  return {
+  const row = {
     sizeMB: tree.sizeMB,
     packedMB: round(packed.length / 2 ** 20),
     tree: tree.kind,
@@ -139,6 +145,7 @@ async function benchRow(setting: RowSetting): Promise<DeliveryRow> {
     firstFileMs: round(median(firstFile)),
     peakRssMiB,
   };
+  return { row, form };
 }
 
 function checkCount(name: string, folder: string, tree: Tree): void {
@@ -155,13 +162,14 @@ export function deliveryTable({
   rows,
   link,
   rounds,
+  treeForm,
   machine: { cpu, cores, kernel, node },
 }: DeliveryBenchResult): string {
   const names = Object.keys(rows[0]?.fetchToVisibleMs ?? {});
   const line = (cells: (string | number)[]): string =>
     cells.map((cell, index) => String(cell).padEnd(index === 0 ? 38 : 19)).join('');
   return [
-    `from the request to the verified tree, ms, median of ${rounds}; ${link.roundTripMs} ms round trip, ${link.bytesPerSecondPerConnection / 1e6} MB/s for each connection`,
+    `from the request to the verified tree, ms, median of ${rounds}; ${link.roundTripMs} ms round trip, ${link.bytesPerSecondPerConnection / 1e6} MB/s for each connection; ours makes of many files a${treeForm === 'folder' ? '' : 'n'} ${treeForm}`,
     line(['', ...names, 'ratio', 'first file', 'peak RSS MiB']),
     ...rows.map((row) =>
       line([

@@ -1,7 +1,9 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { CsiNode } from '@warmpool/host-agent/testing/csi-node.ts';
 import { FakeAgent } from '@warmpool/host-agent/testing/fake-agent.ts';
 import { HostAgentProcess } from '@warmpool/host-agent/testing/host-agent-process.ts';
+import { missingForMounts } from '@warmpool/host-agent/testing/mount-namespace.ts';
 import type { Format } from './artefacts.ts';
 
 interface Timings {
@@ -10,21 +12,36 @@ interface Timings {
   mountMs: number;
 }
 
-/** The real host-agent with pods that run no code: what is measured is a claim's load, from its request to its answer. */
-export class OurNode {
-  readonly #host: HostAgentProcess;
-  readonly #folder: string;
-  #pods = 0;
+/** Pods that run no code, as they are on a cluster's node or on a machine that cannot be one. */
+interface Pods {
+  host: HostAgentProcess;
+  start(podUid: string): Promise<FakeAgent>;
+  end(pod: FakeAgent): Promise<void>;
+  close(): Promise<void>;
+}
 
-  private constructor(host: HostAgentProcess, folder: string) {
-    this.#host = host;
-    this.#folder = folder;
+/** The real host-agent: what is measured is a claim's load, from its request to its answer. */
+export class OurNode {
+  readonly #pods: Pods;
+  readonly #cacheDir: string;
+  #nextPod = 0;
+
+  private constructor(pods: Pods, cacheDir: string) {
+    this.#pods = pods;
+    this.#cacheDir = cacheDir;
   }
 
   static async start(folder: string): Promise<OurNode> {
     const big = String(4 * 1024 ** 3);
     const limits = ['--cache-bytes', big, '--max-archive-bytes', big, '--max-unpacked-bytes', big];
-    return new OurNode(await HostAgentProcess.start(folder, ['--allow-loopback-sources', ...limits]), folder);
+    const cacheDir = join(folder, 'cache');
+    const flags = ['--allow-loopback-sources', ...limits, '--cache-dir', cacheDir];
+    return new OurNode(await (missingForMounts() === undefined ? csiPods(flags) : localPods(folder, flags)), cacheDir);
+  }
+
+  /** What a tree of many files is on this node. */
+  get treeForm(): 'erofs image' | 'folder' {
+    return this.#pods.host.output.includes('kept as erofs images') ? 'erofs image' : 'folder';
   }
 
   /**
@@ -36,8 +53,9 @@ export class OurNode {
     digest: string,
     format: Format,
   ): Promise<{ visibleMs: number; firstFileMs: number; tree: string }> {
-    const pod = await FakeAgent.start({ podsDir: join(this.#folder, 'pods'), podUid: `pod-${this.#pods++}` });
-    const events = await this.#host.events();
+    const { host } = this.#pods;
+    const pod = await this.#pods.start(`pod-${this.#nextPod++}`);
+    const events = await host.events();
     await events.podState(pod.podUid, 'standby');
     await events.close();
     const startedMs = performance.now();
@@ -46,7 +64,7 @@ export class OurNode {
       if (Number.isNaN(firstFileMs) && this.#hasFile()) firstFileMs = performance.now() - startedMs;
     }, 2);
     try {
-      const answer = await this.#host.load<{ message?: string; timings: Timings }>(
+      const answer = await host.load<{ message?: string; timings: Timings }>(
         pod,
         { url, digest, format },
         { deadlineUnixMs: Date.now() + 120_000 },
@@ -57,28 +75,53 @@ export class OurNode {
       return {
         visibleMs,
         firstFileMs: Number.isNaN(firstFileMs) ? visibleMs : firstFileMs,
-        tree: pod.loads[0]?.code.path ?? '',
+        tree: join(pod.folder, 'code'),
       };
     } finally {
       clearInterval(watch);
-      await pod.stop();
+      await this.#pods.end(pod);
     }
   }
 
   peakRssMiB(): number {
-    const status = readFileSync(`/proc/${this.#host.child.pid}/status`, 'utf8');
+    const status = readFileSync(`/proc/${this.#pods.host.child.pid}/status`, 'utf8');
     return Math.round(Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? Number.NaN) / 1024);
   }
 
   async end(): Promise<void> {
-    await this.#host.end('SIGKILL');
+    await this.#pods.host.end('SIGKILL');
+    await this.#pods.close();
   }
 
   #hasFile(): boolean {
-    const jobs = join(this.#folder, 'cache', 'tmp');
-    return readdirSync(jobs).some((job) => {
-      const tree = join(jobs, job, 'tree');
-      return existsSync(tree) && readdirSync(tree).length > 0;
-    });
+    const jobs = join(this.#cacheDir, 'tmp');
+    return readdirSync(jobs).some((job) =>
+      existsSync(join(jobs, job))
+        ? readdirSync(join(jobs, job)).some((name) => {
+            const path = join(jobs, job, name);
+            return name === 'tree' ? readdirSync(path).length > 0 : statSync(path).size > 0;
+          })
+        : false,
+    );
   }
+}
+
+async function csiPods(flags: string[]): Promise<Pods> {
+  const node = await CsiNode.start();
+  return {
+    host: await node.host(flags),
+    start: (podUid) => node.publishedPod(podUid),
+    // its volume stays, to be looked at
+    end: ({ podUid }) => node.endAgent(podUid),
+    close: () => node.close(),
+  };
+}
+
+async function localPods(folder: string, flags: string[]): Promise<Pods> {
+  return {
+    host: await HostAgentProcess.start(folder, flags),
+    start: (podUid) => FakeAgent.start({ podsDir: join(folder, 'pods'), podUid }),
+    end: (pod) => pod.stop(),
+    close: () => Promise.resolve(),
+  };
 }

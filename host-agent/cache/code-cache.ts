@@ -15,6 +15,7 @@ import type { CacheFolder } from './cache-folder.ts';
 import { CacheRoom } from './cache-room.ts';
 import type { FetchProgress, FetchTimings } from './code-fetch.ts';
 import { fetchTree } from './code-fetch.ts';
+import { isUsable } from './is-usable.ts';
 
 /** Above the first the cache is emptied down to the second in idle time, so that a fetch seldom has to delete before it can write. */
 const HIGH_WATERMARK = 0.9;
@@ -244,6 +245,7 @@ export class CodeCache {
     const { clock, folder } = this.#deps;
     try {
       await folder.seal(tmpPath, sizeBytes);
+      await folder.expose(tmpPath, key);
       // a run that was given up late may have brought it already
       if (this.#index.has(key)) return await folder.discard(tmpPath);
       folder.publish(tmpPath, key);
@@ -265,12 +267,11 @@ export class CodeCache {
   }
 
   async #compare(key: string): Promise<boolean> {
-    const { folder, unpacker, onCorrupt } = this.#deps;
-    const isWhole = await unpacker.isWhole(folder.entryPath(key));
+    const isWhole = await isUsable(this.#deps, key);
     if (isWhole) this.#index.markVerified(key);
     const entry = isWhole ? undefined : this.#index.remove(key);
     if (entry !== undefined) {
-      onCorrupt(entry.digest);
+      this.#deps.onCorrupt(entry.digest);
       this.#room.evict([entry]);
     }
     return isWhole;

@@ -1,5 +1,5 @@
 import type { CodeSources } from '../blob/blob-sources.ts';
-import type { WantedCode } from '../core/cache-key.ts';
+import { cacheKey, type WantedCode } from '../core/cache-key.ts';
 import type { Download } from '../blob/downloader.ts';
 import type { FetchPriority } from '../blob/fetch-budget.ts';
 import type { Clock } from '../clock.ts';
@@ -103,7 +103,9 @@ async function unpack(deps: CodeFetchDeps, { code, room, signal }: FetchJob, dow
   const tmpPath = folder.newTmpPath();
   let receivedMs = clock.monotonic();
   const { format, fileName = '', digest } = code;
-  const tree = await unpacker.unpack({ folder: tmpPath, format, fileName, digest, limits }, download, signal, {
+  const imageName = folder.imageName(cacheKey(code));
+  const job = { folder: tmpPath, format, fileName, digest, limits, ...(imageName !== undefined && { imageName }) };
+  const tree = await unpacker.unpack(job, download, signal, {
     onReceived: () => (receivedMs = clock.monotonic()),
     onGrown: (diskBytes) => room.growTo(diskBytes),
   });

@@ -1,9 +1,11 @@
+import { existsSync } from 'node:fs';
 import { mkdir, realpath } from 'node:fs/promises';
-import { join, relative } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import type { Mount } from '../core/mount-table.ts';
 import { mountsAt } from '../core/mount-table.ts';
 import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
+import { imagePathOf, keyOfImageName } from '../unpack/image-path.ts';
 
 /**
  * The cache's entries once more, read-only. What pods get is cloned from here: a mount takes its mode from where it is cloned, and a
@@ -35,8 +37,9 @@ export class Staging {
     return new Staging(mounter, entriesPath, path, mount);
   }
 
-  /** The same tree by its read-only path. */
+  /** The same tree by its read-only path. An image is mounted over the entry itself, which staging does not show, and cannot be written to. */
   sourceOf(treePath: string): string {
+    if (existsSync(imagePathOf(dirname(treePath)))) return treePath;
     return join(this.#path, relative(this.#entriesPath, treePath));
   }
 
@@ -46,7 +49,9 @@ export class Staging {
   }
 
   /** The tree that a mount in a pod shows, if it is one of this cache's. */
-  treeOf({ device, root }: Mount): string | undefined {
+  treeOf({ device, root, fsType, source }: Mount): string | undefined {
+    const imageKey = fsType === 'erofs' && root === '/' ? keyOfImageName(source) : undefined;
+    if (imageKey !== undefined) return join(this.#entriesPath, imageKey, 'tree');
     const prefix = `${this.#mount.root === '/' ? '' : this.#mount.root}/`;
     if (device !== this.#mount.device || !root.startsWith(prefix)) return undefined;
     return join(this.#entriesPath, root.slice(prefix.length));

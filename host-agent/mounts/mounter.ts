@@ -63,6 +63,14 @@ export class Mounter {
     return this.#ask('volume', target, String(sizeBytes), String(inodes), folder);
   }
 
+  /**
+   * `target` shows the erofs image `<folder>/<name>`, which nobody can write through it. ENODEV or ENOTBLK: this kernel cannot do that. The mount
+   * table has `name` as the source.
+   */
+  mountImage(folder: string, name: string, target: string): Promise<void> {
+    return this.#ask('image', folder, name, target);
+  }
+
   /** `<volume>/<folder>` shows `source`, read-only. EXDEV if something is mounted there. */
   bind(source: string, volume: string, folder: string): Promise<void> {
     return this.#ask('bind', source, volume, folder);

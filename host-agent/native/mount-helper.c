@@ -6,6 +6,7 @@
  *   <id> ping                                       is anybody there
  *   <id> stage <source> <target>                    <target> shows <source>, read-only and private to this mount namespace
  *   <id> volume <target> <bytes> <inodes> <folder>  an empty tmpfs with one folder in it ("-": none); EEXIST if one is there
+ *   <id> image <folder> <name> <target>             <target> shows the erofs image <folder>/<name>; the mount table calls it <name>
  *   <id> bind <source> <volume> <name>              <volume>/<name> shows <source> read-only; EXDEV if something is mounted there
  *   <id> unmount <path>                             takes away the topmost mount at <path>
  *
@@ -170,6 +171,36 @@ static int make_volume(const char *target, const char *bytes, const char *inodes
 }
 
 /*
+ * By its name in the working folder: what the mount table shows has to fit into 255 bytes, and is how the image is known again. A
+ * kernel that cannot mount a file without a loop device says ENOTBLK.
+ */
+static int mount_image_here(const char *name, const char *target) {
+  if (!is_classic) {
+    int fs = (int)syscall(SYS_fsopen, "erofs", FSOPEN_CLOEXEC);
+    int image = -1;
+    if (fs >= 0 && syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, "source", name, 0) == 0 &&
+        syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0) == 0)
+      image = (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, SEALED);
+    close_keeping_errno(fs);
+    if (image >= 0) {
+      int moved = (int)syscall(SYS_move_mount, image, "", AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH);
+      close_keeping_errno(image);
+      return moved < 0 ? fail("move_mount") : 0;
+    }
+    if (!is_unavailable()) return fail("fsopen erofs");
+  }
+  return mount(name, target, "erofs", MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0 ? fail("mount erofs") : 0;
+}
+
+static int mount_image(const char *folder, const char *name, const char *target) {
+  if (chdir(folder) < 0) return fail("chdir");
+  int result = mount_image_here(name, target);
+  /* nothing keeps the folder from being unmounted */
+  if (chdir("/") < 0 && result == 0) return fail("chdir /");
+  return result;
+}
+
+/*
  * The volume's content belongs to the pod, so nothing in it is believed: no link is followed, no mount is crossed, and what is
  * mounted on is what was looked at. One of ours is known by its type and flag, so that code never lands beside a volume.
  */
@@ -251,6 +282,7 @@ static int run(int count, char **args) {
   if (count == 1 && strcmp(op, "ping") == 0) return 0;
   if (count == 3 && strcmp(op, "stage") == 0) return stage(args[1], args[2]);
   if (count == 5 && strcmp(op, "volume") == 0) return make_volume(args[1], args[2], args[3], args[4]);
+  if (count == 4 && strcmp(op, "image") == 0) return mount_image(args[1], args[2], args[3]);
   if (count == 4 && strcmp(op, "bind") == 0) return bind_code(args[1], args[2], args[3]);
   if (count == 2 && strcmp(op, "unmount") == 0) return unmount(args[1]);
   errno = EINVAL;

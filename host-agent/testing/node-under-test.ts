@@ -11,6 +11,13 @@ import { HostAgentProcess } from './host-agent-process.ts';
 import { tarOf } from './tar-builder.ts';
 import { digestOf } from './unpacking.ts';
 
+/** What a claim says of code in the folder store. */
+export interface StoredCode {
+  key: string;
+  digest: string;
+  format: string;
+}
+
 /** A node with real host-agent processes and fake pods; everything it started ends with `close`. */
 export class NodeUnderTest {
   readonly folder = realpathSync(mkdtempSync(join(tmpdir(), 'warmpool-host-agent-')));
@@ -30,9 +37,13 @@ export class NodeUnderTest {
     return agent;
   }
 
-  /** Puts an archive in the folder store and returns how a claim names it. */
-  stored(key: string, source = 'exports.handler = () => 1'): { key: string; digest: string; format: string } {
-    const bytes = tarOf([{ name: 'index.js', body: source }]);
+  /** Puts an archive in the folder store and returns how a claim names it. With more files, `lib/<n>.js` holds the source and `<n>`. */
+  stored(key: string, source = 'exports.handler = () => 1', files = 1): StoredCode {
+    const more = Array.from({ length: files - 1 }, (_, index) => ({
+      name: `lib/${index}.js`,
+      body: `${source} ${index}`,
+    }));
+    const bytes = tarOf([{ name: 'index.js', body: source }, ...more]);
     writeFileSync(join(this.folder, 'store', key), bytes);
     return { key, digest: digestOf(bytes), format: 'tar' };
   }

@@ -7,7 +7,7 @@ import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { DEFAULT_UNPACK_LIMITS } from '../core/unpack-limits.ts';
 import { removeTree } from '../unpack/remove-tree.ts';
 import type { ZipTail } from '../unpack/zip-directory.ts';
-import type { UnpackedTree } from '../unpack/unpack-job.ts';
+import type { UnpackedTree } from '../unpack/tree-builder.ts';
 import { runUnpackJob } from '../unpack/unpack-job.ts';
 
 export interface Unpacked {

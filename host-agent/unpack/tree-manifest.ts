@@ -1,7 +1,18 @@
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync, readFileSync, readlinkSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  lstatSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  readSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { crc32 } from 'node:zlib';
+import { EROFS_BLOCK_BYTES } from '../core/erofs-image.ts';
+import { imagePathOf } from './image-path.ts';
 
 /** Work between two looks at what else the thread has to do. */
 const SLICE_BYTES = 16 * 1024 * 1024;
@@ -10,8 +21,14 @@ const SLICE_ENTRIES = 500;
 /** No name and no link target of a tree has one. */
 const SEPARATOR = '\0';
 
-export function manifestPathOf(entryFolder: string): string {
-  return join(entryFolder, 'manifest');
+/** The name of what is an image; no entry of a tree has it. */
+const IMAGE = '';
+
+export interface ImageManifest {
+  sizeBytes: number;
+  /** Of its first block, and of what follows it. */
+  headCrc: number;
+  restCrc: number;
 }
 
 /**
@@ -38,20 +55,53 @@ export class TreeManifest {
   }
 
   /** Returns the number of bytes it takes. */
-  write(path: string): number {
-    const parts: string[] = [];
-    for (const [name, line] of this.#lines) parts.push(name, line);
-    const body = parts.join(SEPARATOR);
-    const text = `${digestOf(body)}\n${body}`;
-    writeFileSync(path, text, { mode: 0o444, flag: 'wx' });
-    return Buffer.byteLength(text);
+  write(entryFolder: string): number {
+    return writeLines(entryFolder, this.#lines);
   }
+}
+
+/** For a tree that is an image. Returns the number of bytes it takes. */
+export function writeImageManifest(entryFolder: string, image: ImageManifest): number {
+  return writeLines(entryFolder, new Map([[IMAGE, imageLine(image)]]));
 }
 
 /** Whether the tree beside a manifest is what the manifest says; in slices, between which `yieldTurn` lets others work. */
 export async function isTreeWhole(entryFolder: string, yieldTurn: () => Promise<void>): Promise<boolean> {
   const expected = readManifest(entryFolder);
   if (expected === undefined) return false;
+  const image = expected.get(IMAGE);
+  return image === undefined
+    ? isFolderWhole(entryFolder, expected, yieldTurn)
+    : image === (await readImageLine(imagePathOf(entryFolder), yieldTurn));
+}
+
+async function readImageLine(path: string, yieldTurn: () => Promise<void>): Promise<string | undefined> {
+  const slice = Buffer.allocUnsafe(SLICE_BYTES);
+  const image: ImageManifest = { sizeBytes: 0, headCrc: 0, restCrc: 0 };
+  try {
+    const fd = openSync(path, 'r');
+    try {
+      image.sizeBytes = readSync(fd, slice, 0, EROFS_BLOCK_BYTES, null);
+      image.headCrc = crc32(slice.subarray(0, image.sizeBytes));
+      for (let read = readSync(fd, slice); read > 0; read = readSync(fd, slice)) {
+        image.sizeBytes += read;
+        image.restCrc = crc32(slice.subarray(0, read), image.restCrc);
+        await yieldTurn();
+      }
+      return imageLine(image);
+    } finally {
+      closeSync(fd);
+    }
+  } catch {
+    return undefined;
+  }
+}
+
+async function isFolderWhole(
+  entryFolder: string,
+  expected: Map<string, string>,
+  yieldTurn: () => Promise<void>,
+): Promise<boolean> {
   const root = join(entryFolder, 'tree');
   let [bytes, entries] = [0, 0];
   try {
@@ -79,9 +129,18 @@ export async function isTreeWhole(entryFolder: string, yieldTurn: () => Promise<
   return expected.size === 0;
 }
 
+function writeLines(entryFolder: string, lines: ReadonlyMap<string, string>): number {
+  const parts: string[] = [];
+  for (const [name, line] of lines) parts.push(name, line);
+  const body = parts.join(SEPARATOR);
+  const text = `${digestOf(body)}\n${body}`;
+  writeFileSync(join(entryFolder, 'manifest'), text, { mode: 0o444, flag: 'wx' });
+  return Buffer.byteLength(text);
+}
+
 function readManifest(entryFolder: string): Map<string, string> | undefined {
   try {
-    const text = readFileSync(manifestPathOf(entryFolder), 'utf8');
+    const text = readFileSync(join(entryFolder, 'manifest'), 'utf8');
     const end = text.indexOf('\n');
     const body = text.slice(end + 1);
     if (text.slice(0, end) !== digestOf(body)) return undefined;
@@ -108,6 +167,10 @@ function* walk(root: string, prefix: string): Generator<[name: string, kind: 'fo
 
 function fileLine(mode: number, sizeBytes: number, crc: number): string {
   return `${mode.toString(8)} ${sizeBytes} ${crc.toString(16)}`;
+}
+
+function imageLine({ sizeBytes, headCrc, restCrc }: ImageManifest): string {
+  return `image ${sizeBytes} ${headCrc.toString(16)} ${restCrc.toString(16)}`;
 }
 
 function digestOf(body: string): string {

@@ -11,10 +11,12 @@ import {
 } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { checkLinkTarget } from '../core/entry-path.ts';
-import type { TreeSink } from '../core/tree-sink.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
+import { onDisk } from './on-disk.ts';
+import type { TreeBuilder, UnpackedTree } from './tree-builder.ts';
 import { TreeManifest } from './tree-manifest.ts';
+import { TreeNames } from './tree-names.ts';
 
 const FILE_SYSTEM_BLOCK_BYTES = 4096;
 const GROWTH_STEP_BYTES = 2 * 1024 * 1024;
@@ -31,36 +33,36 @@ interface OpenFile {
 
 /**
  * Writes a tree below a folder that is empty and known to nobody else, with system calls only (runs in the unpack thread). What it
- * has written is in `#kinds`, so it never asks the disk and never writes through a link. Mode bits are read-only from the first
+ * has written is in `#names`, so it never asks the disk and never writes through a link. Mode bits are read-only from the first
  * moment; setuid, owner and times of the archive are dropped.
  */
-export class TreeWriter implements TreeSink {
+export class TreeWriter implements TreeBuilder {
+  readonly #entryFolder: string;
   readonly #root: string;
   readonly #limits: UnpackLimits;
-  readonly #kinds = new Map<string, 'folder' | 'file' | 'link'>();
+  readonly #names: TreeNames;
   readonly #manifest = new TreeManifest();
-  /** The folder of the last entry, which is there. */
-  #lastParent = '';
   #open: OpenFile | undefined;
-  #contentBytes = 0;
   #diskBytes = FILE_SYSTEM_BLOCK_BYTES;
   #toldBytes = 0;
   readonly #onGrown: (diskBytes: number) => void;
 
   /** `onGrown` is told what the tree takes on disk, each time it has grown by a few MiB. */
-  constructor(root: string, limits: UnpackLimits, onGrown: (diskBytes: number) => void) {
-    this.#root = root;
+  constructor(entryFolder: string, limits: UnpackLimits, onGrown: (diskBytes: number) => void) {
+    this.#entryFolder = entryFolder;
+    this.#root = `${entryFolder}/tree`;
     this.#limits = limits;
     this.#onGrown = onGrown;
-    onDisk('', () => mkdirSync(root, 0o755));
+    this.#names = new TreeNames(limits, (name) => this.#makeFolder(name));
+    onDisk('', () => mkdirSync(this.#root, 0o755));
   }
 
   directory(path: readonly string[]): void {
-    this.#ensureFolder(path);
+    this.#names.folder(path);
   }
 
   beginFile(path: readonly string[], sizeBytes: number, isExecutable: boolean): void {
-    const name = this.#claimName(path, 'file');
+    const name = this.#names.claim(path, 'file');
     this.#count(name, sizeBytes);
     const mode = isExecutable ? 0o555 : 0o444;
     const fd = onDisk(name, () => openSync(`${this.#root}/${name}`, CREATE_NEW, mode));
@@ -87,7 +89,7 @@ export class TreeWriter implements TreeSink {
 
   /** Moves a file that is already on this disk into the tree. */
   adoptFile(path: readonly string[], file: string, sizeBytes: number, crc: number): void {
-    const name = this.#claimName(path, 'file');
+    const name = this.#names.claim(path, 'file');
     this.#count(name, sizeBytes);
     chmodSync(file, 0o444);
     onDisk(name, () => renameSync(file, `${this.#root}/${name}`));
@@ -96,34 +98,27 @@ export class TreeWriter implements TreeSink {
 
   symlink(path: readonly string[], target: string): void {
     checkLinkTarget(path, target, this.#limits);
-    const name = this.#claimName(path, 'link');
+    const name = this.#names.claim(path, 'link');
     onDisk(name, () => symlinkSync(target, `${this.#root}/${name}`));
     this.#manifest.link(name, target);
   }
 
-  /** Files are read-only, so two names for one file are as good as two files. */
   hardlink(path: readonly string[], existing: readonly string[]): void {
-    const source = existing.join('/');
-    if (this.#kinds.get(source) !== 'file') {
-      throw hostError.badEntry(
-        path.join('/'),
-        `is a hard link to ${JSON.stringify(source)}, which is no file before it`,
-      );
-    }
-    const name = this.#claimName(path, 'file');
+    const source = this.#names.file(path, existing);
+    const name = this.#names.claim(path, 'file');
     onDisk(name, () => linkSync(`${this.#root}/${source}`, `${this.#root}/${name}`));
     this.#manifest.same(name, source);
   }
 
   /** Makes the folders read-only, children first; returns what the tree takes on disk. */
-  finish(manifestPath: string): { diskBytes: number; contentBytes: number; entryCount: number } {
-    for (const [name, kind] of [...this.#kinds].toReversed()) {
+  finish(): UnpackedTree {
+    for (const [name, kind] of [...this.#names.entries()].toReversed()) {
       if (kind === 'folder') chmodSync(`${this.#root}/${name}`, 0o555);
     }
     chmodSync(this.#root, 0o555);
-    const manifestBytes = onDisk('', () => this.#manifest.write(manifestPath));
+    const manifestBytes = onDisk('', () => this.#manifest.write(this.#entryFolder));
     this.#diskBytes += Math.ceil(manifestBytes / FILE_SYSTEM_BLOCK_BYTES) * FILE_SYSTEM_BLOCK_BYTES;
-    return { diskBytes: this.#diskBytes, contentBytes: this.#contentBytes, entryCount: this.#kinds.size };
+    return { diskBytes: this.#diskBytes, contentBytes: this.#names.contentBytes, entryCount: this.#names.count };
   }
 
   /** After a failure: gives back the descriptor of a half-written file. */
@@ -133,12 +128,7 @@ export class TreeWriter implements TreeSink {
   }
 
   #count(name: string, sizeBytes: number): void {
-    this.#contentBytes += sizeBytes;
-    if (this.#contentBytes > this.#limits.maxUnpackedBytes) {
-      throw hostError.archiveTooLarge(
-        `unpacks to more than ${this.#limits.maxUnpackedBytes} bytes (at entry ${JSON.stringify(name)})`,
-      );
-    }
+    this.#names.addContent(name, sizeBytes);
     this.#diskBytes += Math.ceil(sizeBytes / FILE_SYSTEM_BLOCK_BYTES) * FILE_SYSTEM_BLOCK_BYTES;
     if (this.#diskBytes - this.#toldBytes < GROWTH_STEP_BYTES) return;
     this.#toldBytes = this.#diskBytes;
@@ -150,51 +140,9 @@ export class TreeWriter implements TreeSink {
     return this.#open;
   }
 
-  #claimName(path: readonly string[], kind: 'file' | 'link'): string {
-    const name = path.join('/');
-    const parent = name.slice(0, Math.max(0, name.lastIndexOf('/')));
-    // archives list a folder's files one after the other
-    if (parent !== this.#lastParent) this.#ensureFolder(path.slice(0, -1));
-    this.#lastParent = parent;
-    if (this.#kinds.has(name)) throw hostError.badEntry(name, 'is in the archive twice');
-    this.#register(name, kind);
-    return name;
-  }
-
-  #ensureFolder(path: readonly string[]): void {
-    const name = path.join('/');
-    if (name === '') return;
-    const kind = this.#kinds.get(name);
-    if (kind === 'folder') return;
-    if (kind !== undefined) throw hostError.badEntry(name, `is a ${kind} and a folder at once`);
-    this.#ensureFolder(path.slice(0, -1));
-    this.#register(name, 'folder');
+  #makeFolder(name: string): void {
     this.#diskBytes += FILE_SYSTEM_BLOCK_BYTES;
     onDisk(name, () => mkdirSync(`${this.#root}/${name}`, 0o755));
     this.#manifest.folder(name);
-  }
-
-  /** Folders that are only implied count too: they cost an inode like any other entry. */
-  #register(name: string, kind: 'folder' | 'file' | 'link'): void {
-    if (this.#kinds.size >= this.#limits.maxEntries) {
-      throw hostError.archiveTooLarge(`has more than ${this.#limits.maxEntries} entries (at ${JSON.stringify(name)})`);
-    }
-    this.#kinds.set(name, kind);
-  }
-}
-
-/** A full disk is the node's fault, a name that the file system cannot hold is the archive's. */
-export function onDisk<T>(name: string, act: () => T): T {
-  try {
-    return act();
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code ?? '';
-    if (code === 'ENOSPC' || code === 'EDQUOT') {
-      throw hostError.cacheFull('the disk has no space left', error);
-    }
-    if (code === 'ENAMETOOLONG' || code === 'EINVAL' || code === 'EILSEQ') {
-      throw hostError.badEntry(name, `has a name that cannot be stored (${code})`);
-    }
-    throw error;
   }
 }

@@ -12,8 +12,11 @@ import { HashedSource } from './chunk-source.ts';
 import type { ChunkSource } from './chunk-source.ts';
 import { decompress } from './decompress.ts';
 import { FileChunks } from './file-chunks.ts';
-import { manifestPathOf } from './tree-manifest.ts';
-import { onDisk, TreeWriter } from './tree-writer.ts';
+import { ImageWriter } from './image-writer.ts';
+import { onDisk } from './on-disk.ts';
+import type { TreeBuilder, UnpackedTree } from './tree-builder.ts';
+import { TreeOrImage } from './tree-or-image.ts';
+import { TreeWriter } from './tree-writer.ts';
 import { unzip } from './unzip.ts';
 import type { ZipTail } from './zip-directory.ts';
 import { bytesOfTail, readZipDirectory, TailTooShort } from './zip-directory.ts';
@@ -26,12 +29,8 @@ export interface UnpackJob {
   fileName: string;
   digest: string;
   limits: UnpackLimits;
-}
-
-export interface UnpackedTree {
-  diskBytes: number;
-  contentBytes: number;
-  entryCount: number;
+  /** Given, a tree of many files becomes an erofs image of this name beside `tree/`, which stays empty. */
+  imageName?: string;
 }
 
 /**
@@ -45,7 +44,7 @@ export async function runUnpackJob(
 ): Promise<UnpackedTree> {
   const source = new HashedSource(incoming, job.limits);
   onDisk('', () => mkdirSync(job.folder, { recursive: true, mode: 0o755 }));
-  const writer = new TreeWriter(`${job.folder}/tree`, job.limits, onGrown);
+  const writer = builderFor(job, onGrown);
   try {
     try {
       await writeTree(job, source, writer);
@@ -55,7 +54,7 @@ export async function runUnpackJob(
       throw error;
     }
     await checkDigest(job, source);
-    return writer.finish(manifestPathOf(job.folder));
+    return writer.finish();
   } catch (error) {
     writer.close();
     await removeTree(job.folder);
@@ -63,12 +62,21 @@ export async function runUnpackJob(
   }
 }
 
+function builderFor(
+  { folder: entryFolder, limits, imageName }: UnpackJob,
+  onGrown: (diskBytes: number) => void,
+): TreeBuilder {
+  const folder = (): TreeBuilder => new TreeWriter(entryFolder, limits, onGrown);
+  if (imageName === undefined) return folder();
+  return new TreeOrImage({ folder, image: () => new ImageWriter(entryFolder, imageName, limits, onGrown) });
+}
+
 async function checkDigest(job: UnpackJob, source: HashedSource): Promise<void> {
   const actual = await source.digest();
   if (actual !== job.digest) throw hostError.digestMismatch(job.digest, actual);
 }
 
-async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWriter): Promise<void> {
+async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeBuilder): Promise<void> {
   switch (job.format) {
     case 'tar':
     case 'tar.gz':
@@ -88,7 +96,7 @@ async function writeTree(job: UnpackJob, source: HashedSource, writer: TreeWrite
 }
 
 /** With the tail at hand entries are written while they arrive; without, the archive is first put down whole. */
-async function writeZip(job: UnpackJob, source: HashedSource, writer: TreeWriter): Promise<void> {
+async function writeZip(job: UnpackJob, source: HashedSource, writer: TreeBuilder): Promise<void> {
   const tail = await source.tail();
   const entries = tail === undefined ? undefined : await directoryIn(tail, job.limits);
   if (tail !== undefined && entries !== undefined) {

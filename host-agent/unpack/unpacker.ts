@@ -2,7 +2,8 @@ import type { MessagePort } from 'node:worker_threads';
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { Download } from '../blob/downloader.ts';
 import { HostAgentError } from '../errors.ts';
-import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
+import type { UnpackedTree } from './tree-builder.ts';
+import type { UnpackJob } from './unpack-job.ts';
 import type { AnswerMessage, FeedMessage, StartMessage, VerifyMessage } from './worker-messages.ts';
 
 export interface UnpackListener {

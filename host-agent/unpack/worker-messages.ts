@@ -1,5 +1,6 @@
 import type { HostErrorCode } from '../errors.ts';
-import type { UnpackedTree, UnpackJob } from './unpack-job.ts';
+import type { UnpackedTree } from './tree-builder.ts';
+import type { UnpackJob } from './unpack-job.ts';
 
 /** What goes to the unpack thread: first, on its own port, a job with the port that all else about it uses. */
 export interface StartMessage {

@@ -3,14 +3,13 @@ import type { Logger } from 'pino';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
 import { SIDECAR_VOLUME } from '@warmpool/protocol/names.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
-import type { Clock } from '../clock.ts';
 import type { HostAgentConfig } from '../config.ts';
 import { ConfigError } from '../config-error.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { linkDelivery } from '../deliver/link-delivery.ts';
 import { MountDelivery } from '../deliver/mount-delivery.ts';
 import { Staging } from '../deliver/staging.ts';
-import { Mounter } from '../mounts/mounter.ts';
+import type { Mounter } from '../mounts/mounter.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 import { HostPathVolumes } from './host-path-volumes.ts';
 import { KubeletDir } from './kubelet-dir.ts';
@@ -18,8 +17,9 @@ import { PodVolumes } from './pod-volumes.ts';
 import { VolumeRecords } from './volume-records.ts';
 
 export interface NodeVolumesDeps {
-  clock: Clock;
   log: Logger;
+  /** On a cluster's node. */
+  mounter: Mounter | undefined;
   cache: CodeCache;
   pods: PodRegistry;
   onProblem: (error: unknown) => void;
@@ -49,13 +49,9 @@ export async function openNodeVolumes(
   { cluster, nodeName, podsDir, cacheDir }: HostAgentConfig,
   entriesPath: string,
 ): Promise<NodeVolumes> {
-  if (cluster === undefined) return localVolumes(podsDir);
-  const { clock, log, cache, pods, onProblem } = deps;
-  const { csi, hostPathDir, mountHelper, kubeletDir } = cluster;
-  const mounter = new Mounter({ clock, onProblem }, [mountHelper]);
-  await mounter.ping().catch((error: unknown) => {
-    throw new ConfigError(`--mount-helper: ${mountHelper} cannot be used: ${(error as Error).message}`);
-  });
+  const { log, mounter, cache, pods, onProblem } = deps;
+  if (cluster === undefined || mounter === undefined) return localVolumes(podsDir);
+  const { csi, hostPathDir, kubeletDir } = cluster;
   const kubelet = openKubeletDir(kubeletDir);
   const staging = await Staging.open(mounter, entriesPath, join(cacheDir, 'staging'));
   const volumeDeps = {
@@ -93,7 +89,6 @@ export async function openNodeVolumes(
       volumes.close();
       await hostPaths?.close();
       await staging.close();
-      mounter.close();
     },
   };
 }

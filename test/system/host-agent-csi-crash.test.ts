@@ -12,6 +12,7 @@ const missing = missingForMounts();
 if (missing !== undefined) process.stdout.write(`skipped: crashes of a CSI node plugin: ${missing}\n`);
 const ROUNDS = 50;
 const MAX_KILL_DELAY_MS = 30;
+const MANY = new Set(['code-3.tar', 'code-4.tar']);
 
 /** What a kubelet and an operator want of a pod, and how far they know it to be. */
 interface Pod {
@@ -41,11 +42,22 @@ async function remove(pod: Pod, pods: Map<string, Pod>): Promise<void> {
   pods.delete(pod.uid);
 }
 
+const sourceOf = ({ key }: Pod): string => `exports.handler = '${key}'`;
+
 async function load(host: HostAgentProcess, pod: Pod): Promise<void> {
   if (pod.agent === undefined) return;
   pod.phase = 'loading';
-  const { statusCode } = await host.load(pod.agent, node.node.stored(pod.key, `exports.handler = '${pod.key}'`));
+  // half of them are more than one keeps as a folder
+  const files = MANY.has(pod.key) ? 200 : 1;
+  const { statusCode } = await host.load(pod.agent, node.node.stored(pod.key, sourceOf(pod), files));
   if (statusCode === 200) pod.phase = 'loaded';
+}
+
+function checkCode(pod: Pod | undefined): void {
+  if (pod?.agent === undefined) return;
+  const code = join(pod.agent.folder, 'code');
+  expect(readFileSync(join(code, 'index.js'), 'utf8')).toBe(sourceOf(pod));
+  if (MANY.has(pod.key)) expect(readFileSync(join(code, 'lib/150.js'), 'utf8')).toBe(`${sourceOf(pod)} 150`);
 }
 
 /** No mount but those of pods that are wanted; no code but in pods that were loaded; no record of anything else. */
@@ -59,6 +71,7 @@ function checkNothingLeaks(pods: Map<string, Pod>): void {
     if (phase === 'loading' || phase === 'loaded' || phase === 'removing') allowed.add(`${volume}/code`);
     if (phase === 'standby' || phase === 'loading' || phase === 'loaded') expect(found).toContain(volume);
     if (phase === 'loaded') expect(found).toContain(`${volume}/code`);
+    if (phase === 'loaded') checkCode(pods.get(uid));
   }
   expect(found.filter((path) => !allowed.has(path))).toEqual([]);
   const records = readdirSync(join(node.folder, 'pods')).filter((name) => !name.startsWith('.'));
