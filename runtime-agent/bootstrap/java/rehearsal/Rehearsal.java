@@ -27,6 +27,8 @@ public final class Rehearsal implements BiFunction<Map<String, Object>, Map<Stri
     if (event.containsKey("streams")) return List.of("one", "two").iterator();
     List<Object> parts = new ArrayList<>(List.of("a", 1, 2.5, true));
     for (String name : ENV.keySet()) parts.add(name);
+    parts.add("a word, " + event.get("text"));
+    parts.add(event.get("text") + " and " + event.get("index"));
     System.out.println("rehearsed " + parts.size());
     System.err.println("rehearsed");
     Map<String, Object> reply = new LinkedHashMap<>();

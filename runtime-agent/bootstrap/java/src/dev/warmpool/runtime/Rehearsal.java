@@ -22,6 +22,8 @@ final class Rehearsal {
   private static final String[] HANDLERS = {"Rehearsal.answer", "Rehearsal.run", "Rehearsal", "Rehearsal.FUNCTION"};
   private static final String[] FOLDERS = {"jar", "classes"};
   private static final int ROUNDS = 8;
+  /** Read and checked like the real one, so that what does that is compiled before. */
+  private static final int REFUSED_LOADS = 3;
   private static final int INVOKES = 4;
   private final Settings settings;
   private final AgentLoop loop;
@@ -61,7 +63,10 @@ final class Rehearsal {
     try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(Path.of(socketPath)))) {
       expect(200, send(client, "GET", "/v1/health", null, false));
       expect(400, send(client, "POST", "/v1/load", Map.of(), false));
-      expect(200, send(client, "POST", "/v1/load", loadRequest(code, handler), true));
+      for (int index = 0; index < REFUSED_LOADS; index++) {
+        expect(412, send(client, "POST", "/v1/load", loadRequest("another", code, handler), false));
+      }
+      expect(200, send(client, "POST", "/v1/load", loadRequest(settings.runtimeName(), code, handler), true));
       expect(200, send(client, "POST", "/v1/invoke", Map.of("index", 0, "text", "ž"), true));
       callServed(agent);
       expect(200, send(client, "POST", "/v1/invoke", Map.of("streams", true), true));
@@ -103,12 +108,12 @@ final class Rehearsal {
     done.get();
   }
 
-  private Map<String, Object> loadRequest(File code, String handler) {
+  private Map<String, Object> loadRequest(String runtimeName, File code, String handler) {
     Map<String, Object> load = new LinkedHashMap<>();
     load.put("claimId", "rehearsal");
     load.put("fence", 0);
     load.put("function", Map.of("name", "rehearsal", "version", "1", "tenant", "rehearsal"));
-    load.put("runtime", Map.of("name", settings.runtimeName(), "version", settings.runtimeVersion()));
+    load.put("runtime", Map.of("name", runtimeName, "version", settings.runtimeVersion()));
     load.put("kind", "handler");
     load.put("handler", handler);
     load.put("code", Map.of("path", code.getPath(), "digest", "sha256:" + "0".repeat(64)));
