@@ -18,7 +18,7 @@ import java.util.Map;
  * turns.
  */
 final class Rehearsal {
-  /** One of each kind: what calls it is linked when the first of its kind is found. */
+  /** One of each common kind: what calls it is linked when the first of its kind is found. */
   private static final String[] HANDLERS = {"Rehearsal.answer", "Rehearsal.run", "Rehearsal", "Rehearsal.FUNCTION"};
   private static final String[] FOLDERS = {"jar", "classes"};
   private static final int ROUNDS = 8;
