@@ -1,4 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
@@ -99,6 +102,25 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
       expect((await process.load(code('app.jar', files), { kind: 'http' })).statusCode).toBe(200);
       expect((await process.serve({ path: '/x', body: 'y' })).json).toEqual({ method: 'POST', url: '/x', body: 'y' });
     });
+  });
+
+  describe('that are small', () => {
+    it.each(['Small.answer', 'Small.answerInContext', 'Small', 'Small.FIELD'])(
+      'find a process that has no other class to load and nothing to collect first (%s)',
+      async (handler) => {
+        const log = path.join(mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-log-')), 'jvm.log');
+        const process = await start({
+          env: { WARMPOOL_JAVA_OPTIONS: `-Xlog:gc,class+load:file=${log}:tags` },
+        });
+        await process.status();
+        const standbyBytes = statSync(log).size;
+        await process.load(code(handler, { 'Small.class': compiled.get('Small.class') ?? '' }));
+        expect(await process.serve({ path: '/', body: { n: 1 } })).toMatchObject({ json: { n: 1 } });
+        const events = readFileSync(log).subarray(standbyBytes).toString().split('\n').filter(Boolean);
+        rmSync(path.dirname(log), { recursive: true });
+        expect(events).toEqual([expect.stringMatching(/^\[class,load\s*\] Small source: file:.*\/code\//)]);
+      },
+    );
   });
 
   describe('identity', () => {

@@ -34,7 +34,8 @@ prepare() {
 make_prepared() {
   rm -rf "$prepared"
   mkdir -p "$prepared/agent" "$prepared/rehearsal/classes" "$prepared/rehearsal/jar" "$prepared/run/cwd"
-  run_tool javac -encoding UTF-8 -nowarn -XDignore.symbol.file -d "$prepared/agent" "$here"/src/dev/warmpool/runtime/*.java
+  # concatenations as plain code: each method handle of them would be linked, interpreted and compiled in every process
+  run_tool javac -encoding UTF-8 -nowarn -XDignore.symbol.file -XDstringConcat=inline -d "$prepared/agent" "$here"/src/dev/warmpool/runtime/*.java
   run_tool javac -encoding UTF-8 -nowarn -d "$prepared/rehearsal/classes" "$here/rehearsal/Rehearsal.java"
   run_tool jar --create --file "$prepared/rehearsal/jar/rehearsal.jar" -C "$prepared/rehearsal/classes" .
   printf '%s\n' 'Main-Class: dev.warmpool.runtime.Main' \

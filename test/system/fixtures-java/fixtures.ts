@@ -12,6 +12,7 @@ export function compileFixtures(): Map<string, Buffer> {
   const folder = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-fixtures-'));
   try {
     const sources = [
+      path.join(OWN, 'Small.java'),
       path.join(OWN, 'Ways.java'),
       path.join(OWN, 'Streams.java'),
       path.join(KIT, 'Acts.java'),

@@ -5,14 +5,20 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiFunction;
 import java.util.function.Function;
 
 /** Touches what functions commonly touch. It is loaded and forgotten before a process is standby. */
-public final class Rehearsal implements Function<Map<String, Object>, Object> {
+public final class Rehearsal implements BiFunction<Map<String, Object>, Map<String, Object>, Object> {
+  public static final Function<Map<String, Object>, Object> FUNCTION = event -> run(event, Map.of());
   private static final Map<String, String> ENV = new HashMap<>(System.getenv());
 
   @Override
-  public Object apply(Map<String, Object> event) {
+  public Object apply(Map<String, Object> event, Map<String, Object> context) {
+    return run(event, context);
+  }
+
+  public static Object answer(Map<String, Object> event) {
     return run(event, Map.of());
   }
 
@@ -21,6 +27,8 @@ public final class Rehearsal implements Function<Map<String, Object>, Object> {
     if (event.containsKey("streams")) return List.of("one", "two").iterator();
     List<Object> parts = new ArrayList<>(List.of("a", 1, 2.5, true));
     for (String name : ENV.keySet()) parts.add(name);
+    parts.add("a word, " + event.get("text"));
+    parts.add(event.get("text") + " and " + event.get("index"));
     System.out.println("rehearsed " + parts.size());
     System.err.println("rehearsed");
     Map<String, Object> reply = new LinkedHashMap<>();

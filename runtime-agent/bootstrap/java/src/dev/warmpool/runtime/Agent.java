@@ -3,6 +3,7 @@ package dev.warmpool.runtime;
 import java.io.File;
 import java.io.IOException;
 import java.net.InetSocketAddress;
+import java.net.SocketAddress;
 import java.net.UnixDomainSocketAddress;
 import java.nio.channels.ServerSocketChannel;
 import java.nio.file.Path;
@@ -45,6 +46,11 @@ final class Agent {
 
   private void serveFunction() throws IOException {
     listening.add(loop.listen(new InetSocketAddress(settings.host(), settings.port()), invokeRoute));
+  }
+
+  /** Where requests for the function arrive, once it is loaded. */
+  SocketAddress servedAddress() throws IOException {
+    return listening.get(listening.size() - 1).getLocalAddress();
   }
 
   /** User code has called System.exit, or its last thread has ended. */

@@ -36,10 +36,15 @@ final class HttpBody {
       return new HttpBody(true, 0, limitBytes);
     }
     if (length == null) return new HttpBody(false, 0, limitBytes);
-    if (length.isEmpty() || length.length() > 15 || !length.chars().allMatch(each -> each >= '0' && each <= '9')) {
+    if (!isNumber(length)) {
       throw new IllegalArgumentException("Content-Length is not a number of bytes");
     }
     return new HttpBody(false, Long.parseLong(length), limitBytes);
+  }
+
+  private static boolean isNumber(String text) {
+    for (int at = 0; at < text.length(); at++) if (text.charAt(at) < '0' || text.charAt(at) > '9') return false;
+    return !text.isEmpty() && text.length() <= 15;
   }
 
   /** Takes what belongs to the body and tells how much that was. */

@@ -2,6 +2,8 @@ package dev.warmpool.runtime;
 
 import java.io.File;
 import java.io.IOException;
+import java.net.SocketAddress;
+import java.net.StandardSocketOptions;
 import java.net.UnixDomainSocketAddress;
 import java.nio.ByteBuffer;
 import java.nio.channels.SocketChannel;
@@ -11,12 +13,17 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 
 /**
- * Loads and invokes throw-away functions through agents of their own, over a real socket, so that the one real load finds every
+ * Loads and invokes throw-away functions through agents of their own, over real sockets, so that the one real load finds every
  * class of its way initialized; then puts the process back as it was. It starts no thread: this one is client and user thread in
  * turns.
  */
 final class Rehearsal {
+  /** One of each common kind: what calls it is linked when the first of its kind is found. */
+  private static final String[] HANDLERS = {"Rehearsal.answer", "Rehearsal.run", "Rehearsal", "Rehearsal.FUNCTION"};
+  private static final String[] FOLDERS = {"jar", "classes"};
   private static final int ROUNDS = 8;
+  /** Read and checked like the real one, so that what does that is compiled before. */
+  private static final int REFUSED_LOADS = 3;
   private static final int INVOKES = 4;
   private final Settings settings;
   private final AgentLoop loop;
@@ -35,8 +42,11 @@ final class Rehearsal {
 
   void run() throws Exception {
     for (int round = 0; round < ROUNDS; round++) {
-      rehearse(new File(codeFolder, round % 2 == 0 ? "jar" : "classes"), round % 3 == 2 ? "Rehearsal" : "Rehearsal.run");
+      String folder = FOLDERS[round % FOLDERS.length];
+      rehearse(new File(codeFolder, folder), HANDLERS[round / FOLDERS.length % HANDLERS.length]);
     }
+    // what was left over would fill the young generation in the middle of the real load
+    System.gc();
   }
 
   private void rehearse(File code, String handler) throws Exception {
@@ -53,10 +63,12 @@ final class Rehearsal {
     try (SocketChannel client = SocketChannel.open(UnixDomainSocketAddress.of(Path.of(socketPath)))) {
       expect(200, send(client, "GET", "/v1/health", null, false));
       expect(400, send(client, "POST", "/v1/load", Map.of(), false));
-      expect(200, send(client, "POST", "/v1/load", loadRequest(code, handler), true));
-      for (int index = 0; index < INVOKES; index++) {
-        expect(200, send(client, "POST", "/v1/invoke", Map.of("index", index, "text", "ž"), true));
+      for (int index = 0; index < REFUSED_LOADS; index++) {
+        expect(412, send(client, "POST", "/v1/load", loadRequest("another", code, handler), false));
       }
+      expect(200, send(client, "POST", "/v1/load", loadRequest(settings.runtimeName(), code, handler), true));
+      expect(200, send(client, "POST", "/v1/invoke", Map.of("index", 0, "text", "ž"), true));
+      callServed(agent);
       expect(200, send(client, "POST", "/v1/invoke", Map.of("streams", true), true));
       expect(502, send(client, "POST", "/v1/invoke", Map.of("fails", true), true));
       expect(200, send(client, "GET", "/v1/status", null, false));
@@ -67,6 +79,18 @@ final class Rehearsal {
       identity.undo();
       if (loaded instanceof java.net.URLClassLoader loader) loader.close();
       new File(socketPath).delete();
+    }
+  }
+
+  private void callServed(Agent agent) throws Exception {
+    SocketAddress[] address = new SocketAddress[1];
+    onLoop(() -> address[0] = agent.servedAddress());
+    try (SocketChannel client = SocketChannel.open(address[0])) {
+      for (int index = 1; index < INVOKES; index++) {
+        expect(200, send(client, "POST", "/", Map.of("index", index, "text", "ž"), true));
+      }
+      // a plain close would leave the connection in the system's table for a minute
+      client.setOption(StandardSocketOptions.SO_LINGER, 0);
     }
   }
 
@@ -84,12 +108,12 @@ final class Rehearsal {
     done.get();
   }
 
-  private Map<String, Object> loadRequest(File code, String handler) {
+  private Map<String, Object> loadRequest(String runtimeName, File code, String handler) {
     Map<String, Object> load = new LinkedHashMap<>();
     load.put("claimId", "rehearsal");
     load.put("fence", 0);
     load.put("function", Map.of("name", "rehearsal", "version", "1", "tenant", "rehearsal"));
-    load.put("runtime", Map.of("name", settings.runtimeName(), "version", settings.runtimeVersion()));
+    load.put("runtime", Map.of("name", runtimeName, "version", settings.runtimeVersion()));
     load.put("kind", "handler");
     load.put("handler", handler);
     load.put("code", Map.of("path", code.getPath(), "digest", "sha256:" + "0".repeat(64)));

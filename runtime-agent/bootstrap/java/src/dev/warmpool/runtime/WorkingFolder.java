@@ -22,6 +22,13 @@ final class WorkingFolder {
   /** Whether `launch.sh` made the folder, so that it is nobody else's. */
   private final boolean isOwn = original.endsWith("/cwd");
   private final List<Path> links = new ArrayList<>();
+  private final FileSystem nio = FileSystems.getDefault();
+  private final Field nioFolder = field(nio.getClass().getSuperclass(), "defaultDirectory");
+  private final Field nioIsElsewhere = field(nio.getClass().getSuperclass(), "needToResolveAgainstDefaultDirectory");
+  private final Object io = fileSystemOfFile();
+  private final Field ioFolder = field(io.getClass(), "userDir");
+
+  WorkingFolder() throws ReflectiveOperationException {}
 
   void become(String folder) throws ReflectiveOperationException {
     show(folder, true);
@@ -46,14 +53,11 @@ final class WorkingFolder {
     }
   }
 
-  private static void show(String folder, boolean isElsewhere) throws ReflectiveOperationException {
+  private void show(String folder, boolean isElsewhere) throws ReflectiveOperationException {
     System.setProperty("user.dir", folder);
-    FileSystem files = FileSystems.getDefault();
-    Class<?> unix = files.getClass().getSuperclass();
-    set(unix, "defaultDirectory", files, folder.getBytes(StandardCharsets.UTF_8));
-    set(unix, "needToResolveAgainstDefaultDirectory", files, isElsewhere);
-    Object plain = fileSystemOfFile();
-    set(plain.getClass(), "userDir", plain, folder);
+    nioFolder.set(nio, folder.getBytes(StandardCharsets.UTF_8));
+    nioIsElsewhere.set(nio, isElsewhere);
+    ioFolder.set(io, folder);
   }
 
   /** In a field that newer versions write in capitals. */
@@ -66,9 +70,9 @@ final class WorkingFolder {
     throw new NoSuchFieldException("java.io.File.fs");
   }
 
-  private static void set(Class<?> owner, String name, Object target, Object value) throws ReflectiveOperationException {
+  private static Field field(Class<?> owner, String name) throws ReflectiveOperationException {
     Field field = owner.getDeclaredField(name);
     field.setAccessible(true);
-    field.set(target, value);
+    return field;
   }
 }
