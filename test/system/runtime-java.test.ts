@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterEach, describe, expect, it } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { PresentRuntime } from '@warmpool/runtime-agent/runtimes.ts';
 import type { Fixture } from '../contract/runtime-agent/fixtures.ts';
@@ -138,6 +138,23 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
       const seen = (await process.invoke({})).json as Record<string, string>;
       expect(seen).toMatchObject({ nio: 'hello', io: 'hello', absolute: `${process.folder}/code/notes` });
       expect(seen['listed']).toContain('Ways.class');
+    });
+
+    it('has relative paths lead to the code in a pod, whose volume follows no links', async () => {
+      const volume = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-volume-'));
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'nosymfollow,nr_inodes=64', 'volume', volume]);
+      const ownTmp = mkdtempSync(path.join(os.tmpdir(), 'warmpool-java-tmp-'));
+      vi.stubEnv('TMPDIR', volume);
+      try {
+        const process = await loaded('Ways.relative', {}, { env: { TMPDIR: ownTmp } });
+        expect(process.folder).toContain(volume);
+        expect((await process.invoke({})).json).toMatchObject({ nio: 'hello', io: 'hello' });
+      } finally {
+        vi.unstubAllEnvs();
+        // a process that failed may still be in it
+        execFileSync('umount', ['--lazy', volume]);
+        for (const folder of [volume, ownTmp]) rmSync(folder, { recursive: true });
+      }
     });
 
     it('has a locale', async () => {

@@ -20,9 +20,15 @@ set --
 for name in PATH HOME TMPDIR TZ LANG LC_ALL; do
   eval "[ \"\${$name+x}\" ] && set -- \"\$@\" \"$name=\$$name\"" || :
 done
-# where relative paths lead until the code is there; WorkingFolder.java
+# where relative paths lead, by links to the code; WorkingFolder.java says so when there is no place where links are followed
+enter_folder() {
+  mkdir -p "$1/cwd" 2>/dev/null && cd "$1/cwd" && ln -s . probe || return 1
+  if [ -d probe/. ]; then rm probe; else rm probe && return 1; fi
+}
 if [ -n "${WARMPOOL_SOCKET:-}" ]; then
-  mkdir -p "${WARMPOOL_SOCKET%/*}/cwd" && cd "${WARMPOOL_SOCKET%/*}/cwd"
+  # a pod's volume follows none, and has room for few
+  enter_folder "${WARMPOOL_SOCKET%/*}" ||
+    { elsewhere=$(mktemp -d 2>/dev/null) && enter_folder "$elsewhere"; } || cd "${WARMPOOL_SOCKET%/*}/cwd"
 fi
 # file names in UTF-8 unless the container wants something else
 [ "${LC_ALL+x}${LANG+x}" ] || set -- "$@" LC_CTYPE=C.UTF-8

@@ -48,9 +48,14 @@ final class WorkingFolder {
       for (String name : names) {
         links.add(Files.createSymbolicLink(Path.of(original, name), Path.of(folder, name)));
       }
+      if (!links.isEmpty() && !Files.exists(links.get(0))) tell(original + " follows no links; a writable /tmp would");
     } catch (IOException error) {
-      Output.tell("relative paths in java.io will not find the code: " + error.getMessage());
+      tell(error.getMessage());
     }
+  }
+
+  private static void tell(String why) {
+    Output.tell("relative paths in java.io will not find the code: " + why);
   }
 
   private void show(String folder, boolean isElsewhere) throws ReflectiveOperationException {
