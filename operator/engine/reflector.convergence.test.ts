@@ -63,6 +63,15 @@ const step = fc.oneof(
   },
 );
 
+/** With this seed a silence ends an unmeasurable moment before its limit: the check of the rest never came to an end. */
+const HUNG: (typeof step extends fc.Arbitrary<infer Step> ? Step : never)[] = [
+  { do: 'link', state: 'resets' },
+  { do: 'write', name: 'object-0' },
+  { do: 'wait', ms: 0 },
+  { do: 'link', state: 'stalls' },
+  { do: 'wait', ms: 100_000 },
+];
+
 describe('a reflector over a connection that breaks in every way', () => {
   it('shows what the cluster holds once the connection is whole, and told its listeners every difference', async () => {
     await fc.assert(
@@ -112,7 +121,8 @@ describe('a reflector over a connection that breaks in every way', () => {
         stop.abort();
         await ended;
       }),
-      { numRuns: 500 },
+      // a run that hangs is told with its seed
+      { numRuns: 500, timeout: 2_000, interruptAfterTimeLimit: 15_000, examples: [[HUNG, 413_976_344]] },
     );
   });
 });

@@ -227,7 +227,8 @@ class SilenceTimer implements Disposable {
   #check(): void {
     const silentMs = this.#clock.monotonic() - this.#touchedMs;
     if (silentMs >= this.#limitMs) this.#onSilence(silentMs);
-    else this.#cancel = this.#clock.after(this.#limitMs - silentMs, () => this.#check());
+    // a fraction that adds nothing to the time would be waited for again and again
+    else this.#cancel = this.#clock.after(Math.ceil(this.#limitMs - silentMs), () => this.#check());
   }
 }
 
