@@ -62,6 +62,9 @@ export interface PodFigures {
   plainPodMs: Distribution;
   /** refillMs.p50 over plainPodMs.p50. */
   refillRatio: number;
+  /** The same for a pod without any volume, not even its service account's token: the kubelet looks after 300 ms whether volumes are there. */
+  podWithoutVolumeMs: Distribution;
+  refillRatioWithoutVolume: number;
 }
 
 interface Sample {
@@ -261,6 +264,7 @@ function podFigures(claimToReadyP50Ms: number, fill: PoolFill, { colds, refills 
   const pods = colds.flatMap(({ pod }) => pod ?? []);
   const coldReadyMs = distribution(pods.map(({ readyMs }) => readyMs));
   const plainPodMs = distribution(pods.map(({ runningMs }) => runningMs));
+  const podWithoutVolumeMs = distribution(pods.map(({ runningWithoutVolumeMs }) => runningWithoutVolumeMs));
   const refillMs = distribution(refills);
   return {
     fill,
@@ -269,6 +273,8 @@ function podFigures(claimToReadyP50Ms: number, fill: PoolFill, { colds, refills 
     refillMs,
     plainPodMs,
     refillRatio: round(refillMs.p50 / plainPodMs.p50),
+    podWithoutVolumeMs,
+    refillRatioWithoutVolume: round(refillMs.p50 / podWithoutVolumeMs.p50),
   };
 }
 

@@ -104,9 +104,8 @@ export class ClusterTarget implements BenchTarget {
 
   async quiet(): Promise<void> {
     await this.filled();
-    const pods = `/api/v1/namespaces/${this.namespace}/pods`;
     await this.#until('pods are still being started or taken down', 200, async () => {
-      const { items } = (await this.#admin.send('GET', pods)).body as unknown as { items: PodObject[] };
+      const { items } = (await this.#admin.send('GET', this.#podsPath)).body as unknown as { items: PodObject[] };
       return items.length === this.#replicas && items.every((pod) => isReady(pod) && !isTerminating(pod));
     });
     await sleep(SETTLE_MS);
@@ -114,17 +113,10 @@ export class ClusterTarget implements BenchTarget {
 
   /** A plain pod of the same image with the same function, from its creation. */
   async coldStart(): Promise<ColdStart> {
-    const name = `cold-${this.#nextCold++}`;
-    const pods = `/api/v1/namespaces/${this.namespace}/pods`;
     const startedMs = performance.now();
-    const created = await this.#admin.send('POST', pods, this.#coldPod(name));
-    if (created.status !== 201) throw new Error(`the cold pod was refused: ${JSON.stringify(created.body)}`);
     let runningMs: number | undefined;
-    let address = '';
-    await this.#until('a cold pod is not Ready', 10, async () => {
-      const pod = (await this.#admin.send('GET', `${pods}/${name}`)).body as unknown as PodObject;
+    const { name, address } = await this.#runPod({ withVolume: true }, (pod) => {
       if (pod.status.phase === 'Running') runningMs ??= performance.now() - startedMs;
-      address = pod.status.podIP ?? '';
       return isReady(pod);
     });
     const readyMs = performance.now() - startedMs;
@@ -132,8 +124,46 @@ export class ClusterTarget implements BenchTarget {
     const firstResponseMs = performance.now() - startedMs;
     const problem = unexpected(answer, this.#fn.function.invoke.expect);
     if (problem !== undefined) throw new Error(problem);
-    await this.#admin.send('DELETE', `${pods}/${name}?gracePeriodSeconds=0`);
-    return { firstResponseMs, importMs: 0, pod: { runningMs: runningMs ?? readyMs, readyMs } };
+    await this.#removePod(name);
+    const pod = {
+      runningMs: runningMs ?? readyMs,
+      readyMs,
+      runningWithoutVolumeMs: await this.#runningWithoutVolume(),
+    };
+    return { firstResponseMs, importMs: 0, pod };
+  }
+
+  async #runningWithoutVolume(): Promise<number> {
+    const startedMs = performance.now();
+    const { name } = await this.#runPod({ withVolume: false }, ({ status }) => status.phase === 'Running');
+    const runningMs = performance.now() - startedMs;
+    await this.#removePod(name);
+    return runningMs;
+  }
+
+  /** `withVolume`: the service account's token, which every pod has that does not ask to be without. */
+  async #runPod(
+    { withVolume }: { withVolume: boolean },
+    isThere: (pod: PodObject) => boolean,
+  ): Promise<{ name: string; address: string }> {
+    const name = `cold-${this.#nextCold++}`;
+    const created = await this.#admin.send('POST', this.#podsPath, this.#coldPod(name, withVolume));
+    if (created.status !== 201) throw new Error(`the cold pod was refused: ${JSON.stringify(created.body)}`);
+    let address = '';
+    await this.#until('a cold pod is not there', 10, async () => {
+      const pod = (await this.#admin.send('GET', `${this.#podsPath}/${name}`)).body as unknown as PodObject;
+      address = pod.status.podIP ?? '';
+      return isThere(pod);
+    });
+    return { name, address };
+  }
+
+  async #removePod(name: string): Promise<void> {
+    await this.#admin.send('DELETE', `${this.#podsPath}/${name}?gracePeriodSeconds=0`);
+  }
+
+  get #podsPath(): string {
+    return `/api/v1/namespaces/${this.namespace}/pods`;
   }
 
   async stop(): Promise<void> {
@@ -151,7 +181,7 @@ export class ClusterTarget implements BenchTarget {
     throw new Error(`${problem} after ${LIMIT_MS / 1000} s`);
   }
 
-  #coldPod(name: string): object {
+  #coldPod(name: string, withVolume: boolean): object {
     const program = `const m = { exports: {} };
 ((module, exports) => { ${this.#source} })(m, m.exports);
 require('http').createServer(async (request, response) => {
@@ -163,7 +193,7 @@ require('http').createServer(async (request, response) => {
       ...{ apiVersion: 'v1', kind: 'Pod' },
       metadata: { name, namespace: this.namespace },
       spec: {
-        automountServiceAccountToken: false,
+        automountServiceAccountToken: withVolume,
         securityContext: { runAsNonRoot: true, runAsUser: 65532, seccompProfile: { type: 'RuntimeDefault' } },
         containers: [
           {

@@ -25,13 +25,14 @@ function table(result: ClaimBenchResult): string {
       : [
           row('plain pod to Ready', { ...pods.coldReadyMs }),
           row('plain pod to running', { ...pods.plainPodMs }),
+          row('without any volume', { ...pods.podWithoutVolumeMs }),
           row('claim to refilled', { ...pods.refillMs }),
         ]),
     row('an empty round trip', { ...result.roundTripMs }),
     ...(pods === undefined
       ? []
       : [
-          `plain pod over claim, to ready: ${pods.readyRatioP50}; refill over plain pod: ${pods.refillRatio}`,
+          `plain pod over claim, to ready: ${pods.readyRatioP50}; refill over plain pod: ${pods.refillRatio}, over one without volumes: ${pods.refillRatioWithoutVolume}`,
           `${pods.fill.pods} standby pods for the first time: ${pods.fill.ms} ms; requests that the apiserver throttled: ${pods.fill.throttledRequests}`,
         ]),
     `cold over claim: ${result.ratioP50}; without the user's import: ${result.platformPartMs.ratio} (${result.platformPartMs.coldP50} over ${result.platformPartMs.claimP50} ms)`,

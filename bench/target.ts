@@ -23,7 +23,7 @@ export interface ColdStart {
   firstResponseMs: number;
   importMs: number;
   /** Where the function starts as a pod: until its container runs, and until it is Ready. */
-  pod?: { runningMs: number; readyMs: number };
+  pod?: { runningMs: number; readyMs: number; runningWithoutVolumeMs: number };
 }
 
 export interface PoolFill {

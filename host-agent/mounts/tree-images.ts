@@ -14,11 +14,15 @@ const PROBE = 'probe';
 /** Mounts the images of a cache: each once for the whole node, so that what one pod has read of it is there for the others. */
 export class TreeImages {
   readonly #mounter: Mounter;
-  /** Why this node cannot mount images; new trees are folders then. */
-  missing: string | undefined;
+  #missing: string | undefined;
 
   constructor(mounter: Mounter) {
     this.#mounter = mounter;
+  }
+
+  /** Why this node cannot mount images; new trees are folders then. */
+  get missing(): string | undefined {
+    return this.#missing;
   }
 
   /** Finds out whether this kernel mounts a file without a loop device (Linux 6.12). `folder` is empty, and is afterwards. */
@@ -32,9 +36,9 @@ export class TreeImages {
       writer.endFile();
       writer.finish();
       await this.mount(entryFolder, PROBE);
-      if (readFileSync(join(entryFolder, 'tree', PROBE), 'utf8') !== PROBE) this.missing = 'an image is read wrongly';
+      if (readFileSync(join(entryFolder, 'tree', PROBE), 'utf8') !== PROBE) this.#missing = 'an image is read wrongly';
     } catch (error) {
-      this.missing = (error as Error).message;
+      this.#missing = (error as Error).message;
     } finally {
       await this.unmount(entryFolder);
       await removeTree(entryFolder);
