@@ -4,6 +4,8 @@ import { runUnpackJob } from '@warmpool/host-agent/unpack/unpack-job.ts';
 import { DEFAULT_UNPACK_LIMITS } from '@warmpool/host-agent/core/unpack-limits.ts';
 import type { Format } from './artefacts.ts';
 
+const CHUNK_BYTES = 1024 * 1024;
+
 /** The plain way in Node, in a process that is warm: one GET into memory, then the same unpacker on the bytes. */
 export interface PlainWish {
   url: string;
@@ -19,15 +21,13 @@ async function fetchAndUnpack({ url, format, folder }: PlainWish): Promise<void>
       response.on('end', () => resolve(Buffer.concat(chunks))).on('error', reject);
     }).on('error', reject);
   });
-  let position = 0;
-  const source = {
-    next: (): Promise<Buffer | undefined> => {
-      const chunk = bytes.subarray(position, (position += 1024 * 1024));
-      return Promise.resolve(chunk.length === 0 ? undefined : chunk);
-    },
-  };
+  const digest = digestOf(bytes);
+  // a chunk that is all there is belongs to its reader, who gives it back
+  const chunks: Buffer[] = [];
+  for (let at = 0; at < bytes.length; at += CHUNK_BYTES) chunks.push(bytes.subarray(at, at + CHUNK_BYTES));
+  const source = { next: (): Promise<Buffer | undefined> => Promise.resolve(chunks.shift()) };
   const limits = { ...DEFAULT_UNPACK_LIMITS, maxArchiveBytes: 2 ** 31, maxUnpackedBytes: 2 ** 31 };
-  await runUnpackJob({ folder, format, fileName: '', digest: digestOf(bytes), limits }, source);
+  await runUnpackJob({ folder, format, fileName: '', digest, limits }, source);
 }
 
 process.on('message', (wish: PlainWish) => {
