@@ -41,7 +41,7 @@ export class MountDelivery implements CodeDelivery {
   async #deliverCode({ podUid, folder }: DeliveryTarget, treePath: string): Promise<string> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#mounter.bind(this.#staging.sourceOf(treePath), folder.volumePath, POD_CODE_FOLDER);
+        await this.#mounter.bind(this.#staging.sourceOfTree(treePath), folder.volumePath, POD_CODE_FOLDER);
         return POD_CODE_PATH;
       } catch (error) {
         if (error instanceof MountError && POD_FAULTS.has(error.code)) {

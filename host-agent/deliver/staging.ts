@@ -37,10 +37,14 @@ export class Staging {
     return new Staging(mounter, entriesPath, path, mount);
   }
 
-  /** The same tree by its read-only path. An image is mounted over the entry itself, which staging does not show, and cannot be written to. */
-  sourceOf(treePath: string): string {
-    if (existsSync(imagePathOf(dirname(treePath)))) return treePath;
-    return join(this.#path, relative(this.#entriesPath, treePath));
+  /** What is in an entry, by its read-only path. */
+  sourceOf(path: string): string {
+    return join(this.#path, relative(this.#entriesPath, path));
+  }
+
+  /** A tree by its read-only path. An image is mounted over the entry itself, which staging does not show, and cannot be written to. */
+  sourceOfTree(treePath: string): string {
+    return existsSync(imagePathOf(dirname(treePath))) ? treePath : this.sourceOf(treePath);
   }
 
   /** Whether the mount shows that tree, and read-only. */

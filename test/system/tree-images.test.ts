@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   existsSync,
   lstatSync,
   mkdtempSync,
@@ -214,6 +215,24 @@ describe.skipIf(missing !== undefined)('a node whose kernel mounts images', () =
     expect(codeMount('pod-3')?.fsType).not.toBe('erofs');
     for (const podUid of ['pod-1', 'pod-2', 'pod-3']) await node.removePod(podUid);
     expect(node.volumeMounts()).toEqual([]);
+  });
+
+  test('shows what was prepared of an image from the read-only staging mount, as of a folder', async () => {
+    // without the newer calls a mount is bound from there or not at all
+    const classic = join(node.folder, 'classic-helper');
+    writeFileSync(classic, `#!/bin/sh\nexec ${join(node.folder, 'mount-helper')} --classic\n`, { mode: 0o755 });
+    chmodSync(node.folder, 0o755);
+    const preparer = JSON.stringify(['/bin/sh', '-c', 'printf "some-interpreter/pack\\nfaster"']);
+    const host = await node.host(['--mount-helper', classic, '--preparer', preparer]);
+    const code = manyFiles('prepared.tar');
+    await loaded(host, 'pod-1', code);
+    await expect
+      .poll(() => existsSync(join(entryOf(code), 'prepared/some-interpreter/pack')), { timeout: 30_000 })
+      .toBe(true);
+    const { pod } = await loaded(host, 'pod-2', code);
+    expect(readFileSync(join(pod.folder, 'code/lib/7.js'), 'utf8')).toBe('prepared.tar 7');
+    expect(readFileSync(join(pod.folder, 'prepared/some-interpreter/pack'), 'utf8')).toBe('faster');
+    expect(() => writeFileSync(join(pod.folder, 'prepared/some-interpreter/pack'), 'x')).toThrow(/EROFS/);
   });
 
   test('knows after a restart which images pods use, and evicts what nobody does', async () => {
