@@ -3,6 +3,7 @@ import type { CaseTools, ConformanceCase } from '../conformance-case.ts';
 import type { Answer } from '../exchange.ts';
 import { atMost, expectLike, including, oneOf } from '../expectation.ts';
 import type { Instance } from '../instance.ts';
+import { linesOf } from './logs.ts';
 
 const KILLED = { status: 502, body: { code: 'RequestKilled' } };
 const VICTIM = { 'x-request-id': 'victim' };
@@ -217,8 +218,7 @@ async function running(
 function untilStubborn(runtime: Instance): Promise<void> {
   const deadline = performance.now() + 1_000;
   return runtime.until('the line "stubborn", or 1 s', async () => {
-    const { body } = await runtime.get('/v1/logs?requestId=victim');
-    const { lines } = body as { lines: { text: string }[] };
+    const lines = await linesOf(runtime, '?requestId=victim');
     return lines.some(({ text }) => text === 'stubborn') || performance.now() > deadline;
   });
 }

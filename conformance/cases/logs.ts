@@ -186,6 +186,6 @@ export const LOG_CASES: ConformanceCase[] = [
   },
 ];
 
-async function linesOf(runtime: Instance, query = ''): Promise<Line[]> {
+export async function linesOf(runtime: Instance, query = ''): Promise<Line[]> {
   return ((await runtime.get(`/v1/logs${query}`)).body as { lines?: Line[] } | undefined)?.lines ?? [];
 }

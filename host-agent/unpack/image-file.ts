@@ -1,8 +1,8 @@
-import { closeSync, openSync, writeSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { EROFS_BLOCK_BYTES } from '../core/erofs-image.ts';
 import type { ImageManifest } from './tree-manifest.ts';
-import { onDisk } from './on-disk.ts';
+import { onDisk, writeWhole } from './on-disk.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
 
@@ -65,8 +65,6 @@ export class ImageFile {
   #write(bytes: Uint8Array, atByte: number): void {
     const fd = this.#fd;
     if (fd === undefined) throw new Error(`${this.#path} is closed`);
-    for (let written = 0; written < bytes.length;) {
-      written += onDisk('', () => writeSync(fd, bytes, written, bytes.length - written, atByte + written));
-    }
+    writeWhole('', fd, bytes, atByte);
   }
 }

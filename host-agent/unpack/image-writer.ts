@@ -1,10 +1,10 @@
 import { closeSync, mkdirSync, openSync, readSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkLinkTarget } from '../core/entry-path.ts';
-import type { ErofsFile, ErofsFolder, ErofsNode } from '../core/erofs-image.ts';
+import type { ErofsFolder, ErofsNode } from '../core/erofs-image.ts';
 import { EROFS_BLOCK_BYTES, layOutErofs } from '../core/erofs-image.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
-import { hostError } from '../errors.ts';
+import { Growth } from './growth.ts';
 import { ImageFile } from './image-file.ts';
 import { onDisk } from './on-disk.ts';
 import type { TreeBuilder, UnpackedTree } from './tree-builder.ts';
@@ -12,7 +12,6 @@ import { writeImageManifest } from './tree-manifest.ts';
 import { TreeNames } from './tree-names.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
-const GROWTH_STEP_BYTES = 2 * 1024 * 1024;
 
 /**
  * Writes a tree as one erofs image: the contents of its files one after the other as they come, and behind them what leads to them. The
@@ -21,20 +20,17 @@ const GROWTH_STEP_BYTES = 2 * 1024 * 1024;
 export class ImageWriter implements TreeBuilder {
   readonly #entryFolder: string;
   readonly #limits: UnpackLimits;
-  readonly #onGrown: (diskBytes: number) => void;
+  readonly #growth: Growth;
   readonly #names: TreeNames;
   readonly #image: ImageFile;
   readonly #root = emptyFolder();
   readonly #folders = new Map([['', this.#root]]);
-  readonly #files = new Map<string, ErofsFile>();
-  #open: { name: string; leftBytes: number } | undefined;
-  #toldBytes = 0;
 
   /** `onGrown` is told what the image takes on disk, before it has grown by a few MiB more. */
   constructor(entryFolder: string, imageName: string, limits: UnpackLimits, onGrown: (diskBytes: number) => void) {
     this.#entryFolder = entryFolder;
     this.#limits = limits;
-    this.#onGrown = onGrown;
+    this.#growth = new Growth(onGrown);
     this.#names = new TreeNames(limits, (name) => this.#addFolder(name));
     this.#image = new ImageFile(join(entryFolder, imageName));
   }
@@ -44,26 +40,20 @@ export class ImageWriter implements TreeBuilder {
   }
 
   beginFile(path: readonly string[], sizeBytes: number, isExecutable: boolean): void {
-    const name = this.#names.claim(path, 'file');
-    this.#names.addContent(name, sizeBytes);
+    const name = this.#names.beginFile(path, sizeBytes);
     const startBlock = this.#image.sizeBytes / EROFS_BLOCK_BYTES;
-    this.#addFile(name, { kind: 'file', mode: isExecutable ? 0o555 : 0o444, sizeBytes, startBlock, nameCount: 0 });
-    this.#open = { name, leftBytes: sizeBytes };
-    this.#grow(this.#image.sizeBytes + sizeBytes);
+    this.#add(name, { kind: 'file', mode: isExecutable ? 0o555 : 0o444, sizeBytes, startBlock, nameCount: 1 });
+    this.#growth.to(this.#image.sizeBytes + sizeBytes);
   }
 
   write(bytes: Uint8Array): void {
-    const file = this.#openFile();
-    file.leftBytes -= bytes.length;
-    if (file.leftBytes < 0) throw hostError.badEntry(file.name, 'is larger than its header says');
+    this.#names.addBytes(bytes.length);
     this.#image.append(bytes);
   }
 
   endFile(): void {
-    const { name, leftBytes } = this.#openFile();
-    if (leftBytes !== 0) throw hostError.badEntry(name, 'is smaller than its header says');
+    this.#names.endFile();
     this.#image.pad();
-    this.#open = undefined;
   }
 
   adoptFile(path: readonly string[], file: string, sizeBytes: number): void {
@@ -85,8 +75,11 @@ export class ImageWriter implements TreeBuilder {
   }
 
   hardlink(path: readonly string[], existing: readonly string[]): void {
-    const file = this.#files.get(this.#names.file(path, existing));
-    if (file !== undefined) this.#addFile(this.#names.claim(path, 'file'), file);
+    const [folder, own] = this.#place(this.#names.file(path, existing));
+    const file = folder?.children.get(own);
+    if (file?.kind !== 'file') return;
+    this.#add(this.#names.claim(path, 'file'), file);
+    file.nameCount += 1;
   }
 
   finish(): UnpackedTree {
@@ -107,33 +100,20 @@ export class ImageWriter implements TreeBuilder {
     this.#image.close();
   }
 
-  #openFile(): { name: string; leftBytes: number } {
-    if (this.#open === undefined) throw new Error('no file of the archive is open');
-    return this.#open;
-  }
-
-  #grow(diskBytes: number): void {
-    if (diskBytes - this.#toldBytes < GROWTH_STEP_BYTES) return;
-    this.#toldBytes = diskBytes;
-    this.#onGrown(diskBytes);
-  }
-
   #addFolder(name: string): void {
     const folder = emptyFolder();
     this.#folders.set(name, folder);
     this.#add(name, folder);
   }
 
-  #addFile(name: string, file: ErofsFile): void {
-    file.nameCount += 1;
-    this.#files.set(name, file);
-    this.#add(name, file);
+  #add(name: string, node: ErofsNode): void {
+    const [folder, own] = this.#place(name);
+    folder?.children.set(own, node);
   }
 
-  #add(name: string, node: ErofsNode): void {
+  #place(name: string): [folder: ErofsFolder | undefined, own: string] {
     const slash = name.lastIndexOf('/');
-    const folder = this.#folders.get(name.slice(0, Math.max(0, slash)));
-    folder?.children.set(name.slice(slash + 1), node);
+    return [this.#folders.get(name.slice(0, Math.max(0, slash))), name.slice(slash + 1)];
   }
 }
 

@@ -11,6 +11,7 @@ export class TreeNames {
   /** The folder of the last entry, which is there. */
   #lastParent = '';
   #contentBytes = 0;
+  #open: { name: string; leftBytes: number } | undefined;
 
   /** `onFolder` makes a folder, whether the archive has an entry for it or one in it; after its parent. */
   constructor(limits: UnpackLimits, onFolder: (name: string) => void) {
@@ -59,12 +60,38 @@ export class TreeNames {
     throw hostError.badEntry(path.join('/'), `is a hard link to ${JSON.stringify(source)}, which is no file before it`);
   }
 
-  addContent(name: string, sizeBytes: number): void {
+  /** A file whose bytes follow. */
+  beginFile(path: readonly string[], sizeBytes: number): string {
+    const name = this.wholeFile(path, sizeBytes);
+    this.#open = { name, leftBytes: sizeBytes };
+    return name;
+  }
+
+  /** A file whose bytes are there. */
+  wholeFile(path: readonly string[], sizeBytes: number): string {
+    const name = this.claim(path, 'file');
     this.#contentBytes += sizeBytes;
-    if (this.#contentBytes <= this.#limits.maxUnpackedBytes) return;
+    if (this.#contentBytes <= this.#limits.maxUnpackedBytes) return name;
     throw hostError.archiveTooLarge(
       `unpacks to more than ${this.#limits.maxUnpackedBytes} bytes (at entry ${JSON.stringify(name)})`,
     );
+  }
+
+  addBytes(count: number): void {
+    const file = this.#openFile();
+    file.leftBytes -= count;
+    if (file.leftBytes < 0) throw hostError.badEntry(file.name, 'is larger than its header says');
+  }
+
+  endFile(): void {
+    const { name, leftBytes } = this.#openFile();
+    if (leftBytes !== 0) throw hostError.badEntry(name, 'is smaller than its header says');
+    this.#open = undefined;
+  }
+
+  #openFile(): { name: string; leftBytes: number } {
+    if (this.#open === undefined) throw new Error('no file of the archive is open');
+    return this.#open;
   }
 
   /** Folders that are only implied count too: they cost an inode like any other entry. */

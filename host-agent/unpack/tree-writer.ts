@@ -1,31 +1,19 @@
-import {
-  chmodSync,
-  closeSync,
-  constants,
-  linkSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  symlinkSync,
-  writeSync,
-} from 'node:fs';
+import { chmodSync, closeSync, constants, linkSync, mkdirSync, openSync, renameSync, symlinkSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import { checkLinkTarget } from '../core/entry-path.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
-import { hostError } from '../errors.ts';
-import { onDisk } from './on-disk.ts';
+import { Growth } from './growth.ts';
+import { onDisk, writeWhole } from './on-disk.ts';
 import type { TreeBuilder, UnpackedTree } from './tree-builder.ts';
 import { TreeManifest } from './tree-manifest.ts';
 import { TreeNames } from './tree-names.ts';
 
 const FILE_SYSTEM_BLOCK_BYTES = 4096;
-const GROWTH_STEP_BYTES = 2 * 1024 * 1024;
 const CREATE_NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 interface OpenFile {
   name: string;
   fd: number;
-  leftBytes: number;
   sizeBytes: number;
   mode: number;
   crc: number;
@@ -40,19 +28,18 @@ export class TreeWriter implements TreeBuilder {
   readonly #entryFolder: string;
   readonly #root: string;
   readonly #limits: UnpackLimits;
+  readonly #growth: Growth;
   readonly #names: TreeNames;
   readonly #manifest = new TreeManifest();
   #open: OpenFile | undefined;
   #diskBytes = FILE_SYSTEM_BLOCK_BYTES;
-  #toldBytes = 0;
-  readonly #onGrown: (diskBytes: number) => void;
 
   /** `onGrown` is told what the tree takes on disk, each time it has grown by a few MiB. */
   constructor(entryFolder: string, limits: UnpackLimits, onGrown: (diskBytes: number) => void) {
     this.#entryFolder = entryFolder;
     this.#root = `${entryFolder}/tree`;
     this.#limits = limits;
-    this.#onGrown = onGrown;
+    this.#growth = new Growth(onGrown);
     this.#names = new TreeNames(limits, (name) => this.#makeFolder(name));
     onDisk('', () => mkdirSync(this.#root, 0o755));
   }
@@ -62,26 +49,23 @@ export class TreeWriter implements TreeBuilder {
   }
 
   beginFile(path: readonly string[], sizeBytes: number, isExecutable: boolean): void {
-    const name = this.#names.claim(path, 'file');
-    this.#count(name, sizeBytes);
+    const name = this.#names.beginFile(path, sizeBytes);
+    this.#count(sizeBytes);
     const mode = isExecutable ? 0o555 : 0o444;
     const fd = onDisk(name, () => openSync(`${this.#root}/${name}`, CREATE_NEW, mode));
-    this.#open = { name, fd, leftBytes: sizeBytes, sizeBytes, mode, crc: 0 };
+    this.#open = { name, fd, sizeBytes, mode, crc: 0 };
   }
 
   write(bytes: Uint8Array, crc?: number): void {
+    this.#names.addBytes(bytes.length);
     const file = this.#openFile();
-    file.leftBytes -= bytes.length;
-    if (file.leftBytes < 0) throw hostError.badEntry(file.name, 'is larger than its header says');
     file.crc = crc ?? crc32(bytes, file.crc);
-    for (let written = 0; written < bytes.length;) {
-      written += onDisk(file.name, () => writeSync(file.fd, bytes, written));
-    }
+    writeWhole(file.name, file.fd, bytes);
   }
 
   endFile(): void {
+    this.#names.endFile();
     const file = this.#openFile();
-    if (file.leftBytes !== 0) throw hostError.badEntry(file.name, 'is smaller than its header says');
     closeSync(file.fd);
     this.#manifest.file(file.name, file.mode, file.sizeBytes, file.crc);
     this.#open = undefined;
@@ -89,8 +73,8 @@ export class TreeWriter implements TreeBuilder {
 
   /** Moves a file that is already on this disk into the tree. */
   adoptFile(path: readonly string[], file: string, sizeBytes: number, crc: number): void {
-    const name = this.#names.claim(path, 'file');
-    this.#count(name, sizeBytes);
+    const name = this.#names.wholeFile(path, sizeBytes);
+    this.#count(sizeBytes);
     chmodSync(file, 0o444);
     onDisk(name, () => renameSync(file, `${this.#root}/${name}`));
     this.#manifest.file(name, 0o444, sizeBytes, crc);
@@ -127,12 +111,9 @@ export class TreeWriter implements TreeBuilder {
     this.#open = undefined;
   }
 
-  #count(name: string, sizeBytes: number): void {
-    this.#names.addContent(name, sizeBytes);
+  #count(sizeBytes: number): void {
     this.#diskBytes += Math.ceil(sizeBytes / FILE_SYSTEM_BLOCK_BYTES) * FILE_SYSTEM_BLOCK_BYTES;
-    if (this.#diskBytes - this.#toldBytes < GROWTH_STEP_BYTES) return;
-    this.#toldBytes = this.#diskBytes;
-    this.#onGrown(this.#diskBytes);
+    this.#growth.to(this.#diskBytes);
   }
 
   #openFile(): OpenFile {

@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, unlinkSync } from 'node:fs';
 import { crc32 } from 'node:zlib';
 import type { Entry } from 'yauzl';
 import type { CodeFormat } from '@warmpool/protocol/fields.ts';
@@ -13,7 +13,7 @@ import type { ChunkSource } from './chunk-source.ts';
 import { decompress } from './decompress.ts';
 import { FileChunks } from './file-chunks.ts';
 import { ImageWriter } from './image-writer.ts';
-import { onDisk } from './on-disk.ts';
+import { onDisk, writeWhole } from './on-disk.ts';
 import type { TreeBuilder, UnpackedTree } from './tree-builder.ts';
 import { TreeOrImage } from './tree-or-image.ts';
 import { TreeWriter } from './tree-writer.ts';
@@ -133,7 +133,7 @@ async function spool(source: HashedSource, path: string): Promise<number> {
     for (let chunk = await source.next(); chunk !== undefined; chunk = await source.next()) {
       const bytes = chunk;
       crc = crc32(bytes, crc);
-      for (let written = 0; written < bytes.length;) written += onDisk('', () => writeSync(fd, bytes, written));
+      writeWhole('', fd, bytes);
       releaseChunk(bytes);
     }
   } finally {
