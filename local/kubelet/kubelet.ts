@@ -67,6 +67,7 @@ export class Kubelet {
       ports: new PortAllocator(this.#options.host, deps.random),
       boots: new BootYield(deps.clock, this.#options.bootYieldMs, BOOT_SETTLE_MS),
       bootQueue: new PQueue({ concurrency: this.#options.bootConcurrency }),
+      stopped: this.#stopped.signal,
     };
   }
 

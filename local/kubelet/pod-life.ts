@@ -33,6 +33,8 @@ export interface PodLifeDeps {
   boots: BootYield;
   bootQueue: PQueue;
   reaper: { add(groupId: number): void; remove(groupId: number): void };
+  /** The kubelet itself stops: what its pods' objects say is left alone. */
+  stopped: AbortSignal;
 }
 
 /** One pod from its folder to its end: boots its process once, says in its status what happens, and leaves nothing behind. */
@@ -42,6 +44,8 @@ export class PodLife {
   readonly #folder: string;
   #pod: Stored<Pod>;
   #process: PodProcess | undefined;
+  /** Settles when what the process ended with is on its way into the status. */
+  #exitTold: Promise<void> = Promise.resolve();
   readonly #sidecars: SidecarProcesses;
   readonly #lostSidecars: ContainerStatus[] = [];
   #runtimeStatuses: ContainerStatus[] = [];
@@ -123,7 +127,7 @@ export class PodLife {
       this.#deps.reaper.add(process.groupId);
       this.#write(startedStatus(this.#pod, this.#host, this.#startedAt));
     }
-    process.exited
+    this.#exitTold = process.exited
       .then((exit) => this.#onExit(process, exit))
       .catch((error: unknown) => this.#deps.log.error({ err: error }, 'the end of a pod could not be recorded'));
   }
@@ -152,7 +156,7 @@ export class PodLife {
     this.#stopWaiting();
     this.#releasePort();
     this.#sidecars.kill();
-    if (this.#ended !== undefined) return;
+    if (this.#deps.stopped.aborted) return;
     // without its socket the host-agent no longer offers the pod to anybody
     await rm(path.join(this.#folder, SOCKET_NAME), { force: true });
     const found = { termination: await this.#readTermination(), ranOutOfHeap: await this.#ranOutOfHeap(exit) };
@@ -168,6 +172,7 @@ export class PodLife {
       if (this.#killAtMs > this.#deps.clock.monotonic()) this.#process.terminate();
       await this.#process.exited;
     }
+    await this.#exitTold;
     await this.#sidecars.end();
     this.#cancelKill();
     this.#releasePort();

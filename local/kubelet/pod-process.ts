@@ -24,6 +24,7 @@ export class PodProcess implements Suspendable {
   readonly exited: Promise<ProcessExit>;
   readonly #child: ChildProcess;
   #hasExited = false;
+  #wasKilled = false;
 
   constructor({ command, env, folder, onLogError }: PodProcessOptions) {
     const [program = '', ...args] = command;
@@ -42,7 +43,7 @@ export class PodProcess implements Suspendable {
       this.#child.once('exit', (code, signal) => {
         this.#signalGroup('SIGKILL');
         this.#hasExited = true;
-        resolve({ code, signal });
+        resolve({ code, signal, wasKilled: this.#wasKilled });
       });
     });
   }
@@ -67,6 +68,7 @@ export class PodProcess implements Suspendable {
   }
 
   kill(): void {
+    this.#wasKilled = true;
     this.#signalGroup('SIGKILL');
   }
 

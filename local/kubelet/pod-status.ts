@@ -5,6 +5,8 @@ import type { ContainerStatus, Pod, PodStatus } from '@warmpool/operator/core/re
 export interface ProcessExit {
   code: number | null;
   signal: string | null;
+  /** By the kubelet, as the pod is deleted. */
+  wasKilled?: boolean;
   /** The command could not be run at all. */
   spawnError?: string;
 }
@@ -96,9 +98,10 @@ function exitReason(exit: ProcessExit, ranOutOfHeap: boolean): string {
   return exit.code === 0 ? 'Completed' : 'Error';
 }
 
-function describeExit({ code, signal, spawnError }: ProcessExit, ranOutOfHeap: boolean): string {
+function describeExit({ code, signal, wasKilled, spawnError }: ProcessExit, ranOutOfHeap: boolean): string {
   if (spawnError !== undefined) return `The runtime's command could not be started: ${spawnError}.`;
   if (ranOutOfHeap) return 'The process ran out of heap memory.';
+  if (signal === 'SIGKILL' && wasKilled === true) return 'The pod was deleted, and its process killed.';
   if (signal === 'SIGKILL') {
     return 'The process was killed by SIGKILL from outside: someone did that, or the system when it ran out of memory.';
   }

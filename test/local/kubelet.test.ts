@@ -43,6 +43,7 @@ const RUNTIMES = [
 const NODE = 'local';
 
 let podsDir: string;
+let cluster: MemoryCluster;
 let client: KubeClient;
 let kubelet: Kubelet;
 let groups: Set<number>;
@@ -69,7 +70,8 @@ function startKubelet(options: Partial<KubeletOptions> = {}): void {
 
 beforeEach(async () => {
   podsDir = await mkdtemp(path.join(tmpdir(), 'kubelet-'));
-  client = new MemoryCluster({ clock: systemClock, random: Math.random }).client();
+  cluster = new MemoryCluster({ clock: systemClock, random: Math.random });
+  client = cluster.client();
 });
 afterEach(async () => {
   await kubelet.stop();
@@ -289,6 +291,31 @@ describe('a pod whose process ends', () => {
 });
 
 describe('deleting a pod', () => {
+  it.each([
+    ['ends it', undefined, [], 'Failed', 'The process was ended by SIGTERM.'],
+    ['kills it, as it is deaf', 'deaf', [], 'Failed', 'The pod was deleted, and its process killed.'],
+    [
+      'finds that it was killed just before',
+      undefined,
+      ['SIGKILL'],
+      'Failed',
+      'The process was killed by SIGKILL from',
+    ],
+  ] as const)(
+    'says what its process ended with before the object goes: %s',
+    async (_, behaviour, signals, phase, message) => {
+      startKubelet();
+      await createPod({ graceSeconds: 1, env: behaviour === undefined ? {} : { BEHAVIOUR: behaviour } });
+      await untilReady();
+      const last: (Pod['status'] | undefined)[] = [];
+      cluster.onChange(({ object }) => last.splice(0, 1, (object as Pod).status));
+      for (const signal of signals) process.kill(onlyGroup(), signal);
+      await client.delete(PODS, 'default', 'pod');
+      await untilGone();
+      expect(last).toEqual([expect.objectContaining({ phase, message: expect.stringContaining(message) as string })]);
+    },
+  );
+
   it('ends its process and takes away folder and object', async () => {
     startKubelet();
     await createPod({});
