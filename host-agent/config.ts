@@ -10,6 +10,7 @@ import type { S3Options } from './blob/s3-store.ts';
 import { isLoopbackHost } from './core/source-address.ts';
 import { DEFAULT_UNPACK_LIMITS } from './core/unpack-limits.ts';
 import type { ListenAddress, TcpAddress } from './http/listen.ts';
+import { parsePreparer } from './prepare/preparer-wish.ts';
 import type { ApiserverOptions } from './secrets/apiserver.ts';
 import { apiserverOptions } from './secrets/config.ts';
 
@@ -101,10 +102,10 @@ const settingsSchema = z.object({
   /** The compiled native/mount-helper.c. */
   mountHelper: absolutePath.optional(),
   /**
-   * A program that makes a faster form of a tree (prepare/preparer.ts): a JSON list of words, of which `{tree}` stands for the tree.
-   * Repeatable; without one nothing is prepared.
+   * What makes a faster form of a tree (prepare/preparer.ts): a program as a JSON list of words, of which `{tree}` stands for the tree,
+   * or the socket of one that serves. Repeatable; without one nothing is prepared.
    */
-  preparer: z.array(z.string().transform(parseCommand)).default([]),
+  preparer: z.array(z.string().transform(parsePreparer)).default([]),
   /** Exit when standard input ends: whoever started this program is gone. */
   parentLifeline: z.boolean().default(false),
 });
@@ -224,15 +225,6 @@ function peerAddress(listen: ListenAddress | undefined, tlsDir: string): { peerL
   if (tlsDir === '' && !isLocal(listen))
     throw new ConfigError('--peer-listen: must be a loopback address without --tls-dir');
   return { peerListen: listen };
-}
-
-function parseCommand(text: string, context: z.RefinementCtx): [string, ...string[]] {
-  try {
-    return z.tuple([z.string().min(1)], z.string()).parse(JSON.parse(text));
-  } catch {
-    context.addIssue('must be a JSON list of strings, for example ["/usr/bin/node", "prepare.mjs", "{tree}"]');
-    return z.NEVER;
-  }
 }
 
 function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig | undefined {

@@ -89,7 +89,7 @@ async function run(config: HostAgentConfig): Promise<void> {
 
   const preparer = new Preparer(
     { cache, newTmpPath: () => folder.newTmpPath(), onProblem },
-    { commands: config.preparer, ...(config.cluster === undefined ? {} : { uid: NOBODY }) },
+    { preparers: config.preparer, ...(config.cluster === undefined ? {} : { uid: NOBODY }) },
   );
 
   // pods: those that outlived the last process say what they use before anything is evicted

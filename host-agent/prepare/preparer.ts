@@ -2,7 +2,9 @@ import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { POD_PREPARED_FOLDER } from '@warmpool/protocol/names.ts';
 import type { CodeCache } from '../cache/code-cache.ts';
-import type { PreparedForm, PreparerRun } from './run-preparer.ts';
+import { askPreparer } from './ask-preparer.ts';
+import type { PreparedForm, PreparerRun } from './prepared-form.ts';
+import type { PreparerWish } from './preparer-wish.ts';
 import { runPreparer } from './run-preparer.ts';
 
 /** No load for so long: a second one often follows the first at once. */
@@ -16,8 +18,8 @@ export interface PreparerDeps {
 }
 
 export interface PreparerOptions {
-  commands: readonly (readonly [string, ...string[]])[];
-  /** Of the process that reads the code, where it is not this one's. */
+  preparers: readonly PreparerWish[];
+  /** Of a process that reads the code and is started here, where it is not this one's. */
   uid?: number;
   idleMs?: number;
 }
@@ -43,7 +45,7 @@ export class Preparer {
   }
 
   add(key: string): void {
-    if (this.#isClosed || this.#options.commands.length === 0 || this.#waiting.size >= MAX_WAITING) return;
+    if (this.#isClosed || this.#options.preparers.length === 0 || this.#waiting.size >= MAX_WAITING) return;
     this.#waiting.add(key);
     this.#workWhenQuiet();
   }
@@ -51,16 +53,16 @@ export class Preparer {
   setLoadsInFlight(count: number): void {
     const wasBusy = this.#loadsInFlight > 0;
     this.#loadsInFlight = count;
-    if (count > 0 && !wasBusy) this.#run?.child.kill('SIGSTOP');
+    if (count > 0 && !wasBusy) this.#run?.pause();
     if (count > 0 || !wasBusy) return;
     this.#quietSinceMs = performance.now();
-    this.#run?.child.kill('SIGCONT');
+    this.#run?.resume();
   }
 
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#timer);
-    this.#run?.child.kill('SIGKILL');
+    this.#run?.end();
   }
 
   #workWhenQuiet(): void {
@@ -90,19 +92,26 @@ export class Preparer {
     const entryPath = cache.hold(key, holder);
     if (entryPath === undefined) return;
     try {
-      for (const command of this.#options.commands) {
+      for (const preparer of this.#options.preparers) {
         if (this.#isClosed) return;
-        this.#run = runPreparer(command, join(entryPath, 'tree'), this.#options.uid);
-        if (this.#loadsInFlight > 0) this.#run.child.kill('SIGSTOP');
-        const form = await this.#run.form;
-        if (form !== undefined) await this.#put(key, entryPath, form);
+        // one that fails does not keep the others from it
+        await this.#make(key, entryPath, preparer).catch((error: unknown) => this.#isClosed || onProblem(error));
       }
-    } catch (error) {
-      if (!this.#isClosed) onProblem(error);
     } finally {
       this.#run = undefined;
       cache.release(holder);
     }
+  }
+
+  async #make(key: string, entryPath: string, preparer: PreparerWish): Promise<void> {
+    const tree = join(entryPath, 'tree');
+    this.#run =
+      'socketPath' in preparer
+        ? askPreparer(preparer.socketPath, tree)
+        : runPreparer(preparer.command, tree, this.#options.uid);
+    if (this.#loadsInFlight > 0) this.#run.pause();
+    const form = await this.#run.form;
+    if (form !== undefined) await this.#put(key, entryPath, form);
   }
 
   /** Complete or not at all, as everything in an entry. */

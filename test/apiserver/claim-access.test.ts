@@ -8,7 +8,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import type { ErrorBody } from '@warmpool/protocol/errors.ts';
 import { AdminApi } from './admin-api.ts';
 import { FaultProxy } from './fault-proxy.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 import { OperatorProcess } from './stand-in/operator-process.ts';
 
 const access = inject('apiserver');

@@ -8,7 +8,8 @@ import { parse, parseAllDocuments } from 'yaml';
 import { claimRequestSchema } from '@warmpool/protocol/claim-api.ts';
 import { LABEL_STATE } from '@warmpool/protocol/names.ts';
 import { kubeconfig } from './stand-in/operator-process.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 
 const access = inject('apiserver');
 const binary = inject('kubectl');

@@ -6,8 +6,6 @@ import { promisify } from 'node:util';
 import type { ControlPlaneAccess } from './control-plane.ts';
 import { kubeconfig } from './stand-in/operator-process.ts';
 
-export const MANIFESTS = join(import.meta.dirname, '../../manifests');
-
 const LIMIT_MS = 60_000;
 
 /** kubectl as users have it, with a kubeconfig and a home of its own. */

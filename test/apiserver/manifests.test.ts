@@ -1,9 +1,9 @@
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { AdminApi } from './admin-api.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS, withOverlay } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 
 const access = inject('apiserver');
 const binary = inject('kubectl');
@@ -13,6 +13,16 @@ interface Manifest {
   metadata: { name: string; namespace?: string };
   spec: Record<string, unknown>;
   rules?: { apiGroups: string[]; resources: string[]; verbs: string[] }[];
+}
+
+interface Container {
+  args?: string[];
+  securityContext: Record<string, unknown>;
+  volumeMounts: { name: string; readOnly?: boolean }[];
+}
+
+interface PodTemplate {
+  spec: { containers: Container[] };
 }
 
 describe.skipIf(access === undefined || binary === undefined)('the manifests', () => {
@@ -66,60 +76,65 @@ describe.skipIf(access === undefined || binary === undefined)('the manifests', (
   });
 
   test('another namespace gets pools by one kustomization', async () => {
-    const folder = await mkdtemp(join(MANIFESTS, '.team-'));
-    try {
-      const kustomization = { namespace: 'team-a', resources: ['../pools'] };
-      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-      const built = parseAllDocuments(await kubectl.run('kustomize', folder)).map(
-        (document) => document.toJS() as Manifest & { subjects?: { namespace: string }[] },
-      );
-      expect(built.find(({ kind }) => kind === 'Namespace')?.metadata.name).toBe('team-a');
-      const binding = built.find(({ kind }) => kind === 'RoleBinding');
-      expect(binding?.metadata.namespace).toBe('team-a');
-      expect(binding?.subjects?.[0]?.namespace).toBe('warmpool-system');
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const text = await withOverlay({ namespace: 'team-a', resources: ['../pools'] }, (folder) =>
+      kubectl.run('kustomize', folder),
+    );
+    const built = parseAllDocuments(text).map(
+      (document) => document.toJS() as Manifest & { subjects?: { namespace: string }[] },
+    );
+    expect(built.find(({ kind }) => kind === 'Namespace')?.metadata.name).toBe('team-a');
+    const binding = built.find(({ kind }) => kind === 'RoleBinding');
+    expect(binding?.metadata.namespace).toBe('team-a');
+    expect(binding?.subjects?.[0]?.namespace).toBe('warmpool-system');
   });
 
+  /** Of the default overlay with this on it; taken by the apiserver, unless it does not know the kinds. */
+  const withComponent = (component: string, isKnown = true): Promise<Manifest[]> =>
+    withOverlay({ resources: ['../overlays/default'], components: [component] }, async (folder) => {
+      if (isKnown) await kubectl.run('apply', '--dry-run=server', '--warnings-as-errors', '-k', folder);
+      return documentsOf(folder);
+    });
+
   test('the ServiceMonitor component fits on an overlay', async () => {
-    const folder = await mkdtemp(join(MANIFESTS, '.monitored-'));
-    try {
-      const kustomization = { resources: ['../overlays/default'], components: ['../components/service-monitor'] };
-      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-      const kinds = (await documentsOf(folder)).map(({ kind }) => kind);
-      expect(kinds.filter((kind) => kind === 'ServiceMonitor')).toHaveLength(2);
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const built = await withComponent('../components/service-monitor', false);
+    expect(built.filter(({ kind }) => kind === 'ServiceMonitor')).toHaveLength(2);
+  });
+
+  test('the Python preparer fits on an overlay, beside what is prepared without it, and without any right', async () => {
+    const [plain, built] = [
+      await documentsOf(join(MANIFESTS, 'overlays/default')),
+      await withComponent('../components/prepare-python'),
+    ];
+    const containersOf = (documents: Manifest[]): Container[] => {
+      const spec = documents.find(({ kind }) => kind === 'DaemonSet')?.spec as { template: PodTemplate } | undefined;
+      return spec?.template.spec.containers ?? [];
+    };
+    const [before] = containersOf(plain);
+    const [hostAgent, preparer] = containersOf(built);
+    expect(hostAgent?.args).toEqual([...(before?.args ?? []), '--preparer=unix:/run/warmpool/preparers/python.sock']);
+    expect(preparer?.securityContext).toMatchObject({ runAsNonRoot: true, capabilities: { drop: ['ALL'] } });
+    // nothing of the host but the trees, and those it cannot change
+    expect(preparer?.volumeMounts.filter(({ readOnly }) => readOnly !== true).map(({ name }) => name)).toEqual([
+      'preparers',
+    ]);
   });
 
   test('the mirror fits on an overlay, and lets in the host-agents, where they are', async () => {
-    const folder = await mkdtemp(join(MANIFESTS, '.mirrored-'));
-    try {
-      const kustomization = { resources: ['../overlays/default'], components: ['../mirror'] };
-      await writeFile(join(folder, 'kustomization.yaml'), JSON.stringify(kustomization));
-      await kubectl.run('apply', '--dry-run=server', '--warnings-as-errors', '-k', folder);
-      const built = await documentsOf(folder);
-      const hostAgents = built.find(({ kind }) => kind === 'DaemonSet');
-      const policy = built.find(
-        ({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'warmpool-mirror',
-      );
-      expect(policy?.spec).toMatchObject({
-        ingress: [
-          {
-            from: [
-              {
-                namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': hostAgents?.metadata.namespace } },
-                podSelector: hostAgents?.spec['selector'],
-              },
-            ],
-          },
-        ],
-      });
-    } finally {
-      await rm(folder, { recursive: true });
-    }
+    const built = await withComponent('../mirror');
+    const hostAgents = built.find(({ kind }) => kind === 'DaemonSet');
+    const policy = built.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'warmpool-mirror');
+    expect(policy?.spec).toMatchObject({
+      ingress: [
+        {
+          from: [
+            {
+              namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': hostAgents?.metadata.namespace } },
+              podSelector: hostAgents?.spec['selector'],
+            },
+          ],
+        },
+      ],
+    });
   });
 
   test('overlay ha has two operators on different nodes, of which one at a time may be evicted', async () => {

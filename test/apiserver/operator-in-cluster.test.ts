@@ -13,7 +13,8 @@ import { aPool } from '../support/builders.ts';
 import { AdminApi } from './admin-api.ts';
 import { apiserverClient } from './apiserver-world.ts';
 import { freePort } from '../support/free-port.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 import { OperatorProcess } from './stand-in/operator-process.ts';
 import { until } from './stand-in/stand-in-world.ts';
 

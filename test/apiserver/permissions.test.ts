@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { AdminApi } from './admin-api.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 
 const access = inject('apiserver');
 const binary = inject('kubectl');

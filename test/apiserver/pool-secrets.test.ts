@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { systemClock } from '@warmpool/host-agent/clock.ts';
 import { openSecrets } from '@warmpool/host-agent/secrets/open-secrets.ts';
 import { AdminApi } from './admin-api.ts';
-import { Kubectl, MANIFESTS } from './kubectl.ts';
+import { MANIFESTS, withOverlay } from '../support/overlay.ts';
+import { Kubectl } from './kubectl.ts';
 
 const access = inject('apiserver');
 const binary = inject('kubectl');
@@ -45,14 +46,8 @@ describe.skipIf(access === undefined || binary === undefined)('the Secret of a p
   });
 
   async function applyPools(kubectl: Kubectl, namespace: string, components: readonly string[]): Promise<void> {
-    const overlay = await mkdtemp(join(MANIFESTS, '.team-'));
-    try {
-      const kustomization = { namespace, resources: ['../pools'], components };
-      await writeFile(join(overlay, 'kustomization.yaml'), JSON.stringify(kustomization));
-      await kubectl.run('apply', '-k', overlay);
-    } finally {
-      await rm(overlay, { recursive: true });
-    }
+    const kustomization = { namespace, resources: ['../pools'], components };
+    await withOverlay(kustomization, (overlay) => kubectl.run('apply', '-k', overlay));
   }
 
   async function put(namespace: string, name: string, data: Record<string, string>): Promise<void> {

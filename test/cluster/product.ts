@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { request } from 'undici';
+import { MANIFESTS } from '../support/overlay.ts';
 import { type Kubectl, until } from './kubectl.ts';
 
 export const OPERATOR_NAMESPACE = 'warmpool-system';
@@ -8,7 +9,7 @@ export const NODE_NAMESPACE = 'warmpool-node';
 /** The one that the default overlay makes for pools. */
 export const POOL_NAMESPACE = 'warmpool-pools';
 
-const OVERLAY = join(import.meta.dirname, '../../manifests/overlays/default');
+const OVERLAY = join(MANIFESTS, 'overlays/default');
 const ROLLOUT_LIMIT_S = 180;
 const POOL_LIMIT_MS = 300_000;
 
