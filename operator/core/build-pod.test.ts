@@ -16,6 +16,23 @@ describe('a standby pod', () => {
     expect(podOf({}).spec['terminationGracePeriodSeconds']).toBe(12);
   });
 
+  it('has a bounded /tmp of its own to write to', () => {
+    const { volumes, containers } = podOf({}).spec;
+    expect(volumes).toContainEqual({ name: 'warmpool-tmp', emptyDir: { sizeLimit: '512Mi' } });
+    expect(containers[0]).toMatchObject({
+      securityContext: { readOnlyRootFilesystem: true },
+      volumeMounts: expect.arrayContaining([{ name: 'warmpool-tmp', mountPath: '/tmp' }]) as object[],
+    });
+  });
+
+  it.each(['/tmp', '/tmp/'])('has the one that its template mounts at %s', (mountPath) => {
+    const volumes = [{ name: 'scratch', emptyDir: { medium: 'Memory' } }];
+    const mounts = [{ name: 'scratch', mountPath }];
+    const { spec } = podOf({ volumes, containers: [{ name: 'runtime', image: 'i', volumeMounts: mounts }] });
+    expect(JSON.stringify(spec)).not.toContain('warmpool-tmp');
+    expect(spec.containers[0]).toMatchObject({ volumeMounts: expect.arrayContaining(mounts) as object[] });
+  });
+
   it('has the grace that its template gives it', () => {
     expect(podOf({ terminationGracePeriodSeconds: 300 }).spec['terminationGracePeriodSeconds']).toBe(300);
   });

@@ -48,6 +48,8 @@ export function buildStandbyPod(pool: Stored<WarmPool>, name: string): Pod {
   const { runtime, standby, template } = pool.spec;
   const [runtimeContainer, ...others] = template.spec.containers as PodContainer[];
   const shared = agentVolume(pool.spec.agentVolume);
+  const ownMounts = asList(runtimeContainer ?? {}, 'volumeMounts');
+  const tmp = ownMounts.some((mount) => isAtTmp(mount)) ? [] : [TMP];
   const settings = [
     ...shared.env,
     { name: 'WARMPOOL_RUNTIME_NAME', value: runtime.name },
@@ -94,13 +96,18 @@ export function buildStandbyPod(pool: Stored<WarmPool>, name: string): Pod {
         seccompProfile: { type: 'RuntimeDefault' },
         ...asObject(template.spec, 'securityContext'),
       },
-      volumes: [...asList(template.spec, 'volumes'), shared.volume, ...sidecarVolumes(standby.sidecars)],
+      volumes: [
+        ...asList(template.spec, 'volumes'),
+        shared.volume,
+        ...tmp.map(({ volume }) => volume),
+        ...sidecarVolumes(standby.sidecars),
+      ],
       containers: [
         {
           ...runtimeContainer,
           name: runtimeContainer?.name ?? 'runtime',
           env: [...(runtimeContainer?.env ?? []), ...settings],
-          volumeMounts: [...asList(runtimeContainer ?? {}, 'volumeMounts'), shared.mount],
+          volumeMounts: [...ownMounts, shared.mount, ...tmp.map(({ mount }) => mount)],
           securityContext: RESTRICTED,
         },
         ...others.map((container) => sidecarContainer(container, standby.sidecars, shared.serving, RESTRICTED)),
@@ -121,6 +128,17 @@ const RESTRICTED = {
   readOnlyRootFilesystem: true,
   capabilities: { drop: ['ALL'] },
 } as const;
+
+/** The root is read-only, and functions expect to write somewhere. The kubelet ends a pod that puts more there. */
+const TMP = {
+  volume: { name: 'warmpool-tmp', emptyDir: { sizeLimit: '512Mi' } },
+  mount: { name: 'warmpool-tmp', mountPath: '/tmp' },
+};
+
+function isAtTmp(mount: unknown): boolean {
+  const { mountPath } = mount as { mountPath?: string };
+  return mountPath?.replace(/\/+$/, '') === '/tmp';
+}
 
 function asObject(from: object, field: string): object {
   const value = (from as Record<string, unknown>)[field];

@@ -27,7 +27,9 @@ export const handler = () => {
     files: fs.readdirSync(folder),
     volume: fs.readdirSync('/run/warmpool'),
     token: fs.existsSync('/var/run/secrets/kubernetes.io/serviceaccount'),
+    tmp: [fs.readdirSync('/tmp'), attempt(() => fs.writeFileSync('/tmp/own', 'x'))],
     tries: {
+      root: attempt(() => fs.writeFileSync('/own', '')),
       overwrite: attempt(() => fs.writeFileSync(file, '')),
       append: attempt(() => fs.appendFileSync(file, ' ')),
       create: attempt(() => fs.writeFileSync(path.join(folder, 'new'), '')),
@@ -45,6 +47,8 @@ interface Probe {
   files: string[];
   volume: string[];
   token: boolean;
+  /** What was in /tmp, and what came of writing there. */
+  tmp: [string[], string];
   tries: Record<string, string>;
 }
 
@@ -103,9 +107,11 @@ describe.skipIf(own === undefined)('claims on a real cluster', () => {
     // the mount refuses everybody; where the kernel looks at modes first, those refuse this user (root: test/system/host-agent-csi-isolation)
     const results = Object.entries(seen.tries);
     expect(results.filter(([, result]) => result !== 'EROFS' && result !== 'EACCES')).toEqual([]);
-    expect(seen.tries['overwrite']).toBe('EROFS');
+    expect([seen.tries['overwrite'], seen.tries['root']]).toEqual(['EROFS', 'EROFS']);
+    expect(seen.tmp).toEqual([[], 'done']);
 
     const other = await probe(await claimed('beside'));
+    expect(other.tmp).toEqual([[], 'done']);
     expect(other.secret).toBeUndefined();
     expect(other.files).toEqual(['index.mjs']);
   });

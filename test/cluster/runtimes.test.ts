@@ -2,9 +2,11 @@ import { cp, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
+import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import { type PackedFunction, packFunctions } from '@warmpool/local/pack-functions.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
+import { classesOf, compileFixtures } from '../system/fixtures-java/fixtures.ts';
 import { CodeServer } from './code-server.ts';
 import { Kubectl } from './kubectl.ts';
 import { createPool, installProduct, NODEJS, Platform, POOL_NAMESPACE } from './product.ts';
@@ -65,5 +67,20 @@ describe.skipIf(own === undefined)('pools of each runtime on a real cluster', ()
     const answer = await invokeOnce(claim.address?.url ?? '', found.function.invoke);
     expect(unexpected(answer, found.function.invoke.expect)).toBeUndefined();
     await platform.release(example);
+  });
+
+  test('a Java function finds the files beside its code by relative paths', async () => {
+    const classes = Object.entries(classesOf(compileFixtures(), 'Ways')).map(([name, body]) => ({ name, body }));
+    const { status, body, claim } = await platform.claim('each-java', {
+      claimId: 'relative',
+      function: { name: 'ways', version: '1', tenant: 'acme' },
+      code: codeServer.addArchive(tarOf([...classes, { name: 'notes/hello.txt', body: 'hello' }]), 'tar'),
+      handler: 'Ways.relative',
+    });
+    expect([status, body]).toMatchObject([201, { state: 'ready' }]);
+    const wish = { method: 'POST', path: '/', body: {}, expect: { status: 200, contains: 'hello' } } as const;
+    const answer = await invokeOnce(claim.address?.url ?? '', wish);
+    expect(JSON.parse(answer.text)).toMatchObject({ nio: 'hello', io: 'hello' });
+    await platform.release('relative');
   });
 });
