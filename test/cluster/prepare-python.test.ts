@@ -87,6 +87,9 @@ describe.skipIf(own === undefined)('the component prepare-python on a real clust
     // there for this claim's import, too
     last = await seen();
     const seenAlways = { name: 'package.m0', line: ['package', 'm0.py'] };
-    expect(last).toEqual({ ...seenAlways, prepared: [expect.stringMatching(/^python-cpython-311-.*\/modules\.pack$/)] });
+    expect(last).toEqual({
+      ...seenAlways,
+      prepared: [expect.stringMatching(/^python-cpython-311-.*\/modules\.pack$/)],
+    });
   });
 });
