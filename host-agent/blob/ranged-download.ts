@@ -10,6 +10,7 @@ import type { BlobStore, OpenedBlob } from './blob-store.ts';
 import type { Download, DownloadTail, DownloadWish } from './downloader.ts';
 import type { FetchBudget } from './fetch-budget.ts';
 import { RangePart } from './range-part.ts';
+import { releaseChunk } from '../unpack/release.ts';
 
 /** Of one object: bytes asked for and not yet taken by its reader. */
 const WINDOW_BYTES = 32 * 1024 * 1024;
@@ -235,6 +236,7 @@ export class RangedDownload implements Download {
         throw hostError.storeUnreachable('the source', 'it sends more than it was asked for');
       }
       part.push(chunk);
+      releaseChunk(chunk);
     }
     if (part.receivedBytes < part.sizeBytes) throw hostError.storeUnreachable('the source', 'the transfer broke off');
     const bytes = part.receivedBytes - before;

@@ -5,6 +5,9 @@ import type { ImageManifest } from './tree-manifest.ts';
 import { onDisk, writeWhole } from './on-disk.ts';
 
 const BUFFER_BYTES = 1024 * 1024;
+/** From here on a copy costs more than a write of its own. */
+const DIRECT_BYTES = 256 * 1024;
+const ZEROS = Buffer.alloc(EROFS_BLOCK_BYTES);
 
 /** An image on its way to the disk: in one stream and in large pieces, but for its first block, which is known last. */
 export class ImageFile {
@@ -25,6 +28,10 @@ export class ImageFile {
   }
 
   append(bytes: Uint8Array): void {
+    if (bytes.length >= DIRECT_BYTES) {
+      this.#flush();
+      return this.#put(bytes);
+    }
     for (let taken = 0; taken < bytes.length;) {
       const part = bytes.subarray(taken, taken + BUFFER_BYTES - this.#bufferedBytes);
       this.#buffer.set(part, this.#bufferedBytes);
@@ -36,10 +43,7 @@ export class ImageFile {
 
   /** Up to the next block. */
   pad(): void {
-    const endByte = Math.ceil(this.#bufferedBytes / EROFS_BLOCK_BYTES) * EROFS_BLOCK_BYTES;
-    this.#buffer.fill(0, this.#bufferedBytes, endByte);
-    this.#bufferedBytes = endByte;
-    if (endByte === BUFFER_BYTES) this.#flush();
+    this.append(ZEROS.subarray(0, -this.sizeBytes & (EROFS_BLOCK_BYTES - 1)));
   }
 
   finish(head: Buffer): ImageManifest {
@@ -55,11 +59,14 @@ export class ImageFile {
   }
 
   #flush(): void {
-    const bytes = this.#buffer.subarray(0, this.#bufferedBytes);
+    if (this.#bufferedBytes > 0) this.#put(this.#buffer.subarray(0, this.#bufferedBytes));
+    this.#bufferedBytes = 0;
+  }
+
+  #put(bytes: Uint8Array): void {
     this.#crc = crc32(bytes, this.#crc);
     this.#write(bytes, this.#writtenBytes);
     this.#writtenBytes += bytes.length;
-    this.#bufferedBytes = 0;
   }
 
   #write(bytes: Uint8Array, atByte: number): void {
