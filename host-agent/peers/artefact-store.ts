@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, open, readdir, rm, stat, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { digestOfArtefact } from '../core/cache-key.ts';
@@ -108,7 +108,7 @@ export class ArtefactStore {
       keep: async () => {
         if (this.#growing.get(hex) !== file) return;
         await file.end('whole');
-        await rename(path, this.#path(hex));
+        await file.moveTo(this.#path(hex));
         this.#growing.delete(hex);
         this.#add(hex, file.writtenBytes);
       },

@@ -1,11 +1,12 @@
 import type { FileHandle } from 'node:fs/promises';
-import { open } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 
 /** A file that is written once from front to back, and read by others meanwhile. */
 export class GrowingFile {
   /** Known when the source said it. */
   readonly sizeBytes: number | undefined;
-  readonly #path: string;
+  #path: string;
+  #moved: Promise<void> = Promise.resolve();
   readonly #handle: FileHandle;
   readonly #waiting = new Set<() => void>();
   #writtenBytes = 0;
@@ -48,9 +49,23 @@ export class GrowingFile {
     await this.#handle.close();
   }
 
-  /** To be opened while it grows; its name may change later. */
-  reader(): Promise<FileHandle> {
-    return open(this.#path, 'r');
+  async moveTo(path: string): Promise<void> {
+    this.#moved = rename(this.#path, path).then(() => {
+      this.#path = path;
+    });
+    await this.#moved;
+  }
+
+  /** Also while it is being moved, and after. */
+  async reader(): Promise<FileHandle> {
+    const path = this.#path;
+    try {
+      return await open(path, 'r');
+    } catch (error) {
+      await this.#moved;
+      if (this.#path === path) throw error;
+      return open(this.#path, 'r');
+    }
   }
 
   /** Resolves when there is something behind `offset`, or when nothing will come any more. */
