@@ -3,6 +3,14 @@ import { fromRandomAccessReader, RandomAccessReader } from 'yauzl';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
 
+const END_RECORD = 0x06054b50;
+const END_RECORD_BYTES = 22;
+const SIGNATURE = 0x05054b50;
+const ZIP64_END_RECORD = 0x06064b50;
+const ZIP64_LOCATOR = 0x07064b50;
+/** One of each. */
+const MAX_END_RECORDS = 4;
+
 /** What of an archive can be read at any place. */
 export interface ZipBytes {
   archiveBytes: number;
@@ -15,13 +23,46 @@ export class TailTooShort extends Error {}
 
 /** Reads the directory of a zip file (yauzl), which is at its end; entries in the order of their data. */
 export async function readZipDirectory(bytes: ZipBytes, limits: UnpackLimits): Promise<Entry[]> {
-  const zip = await openZip(new DirectoryReader(bytes), bytes.archiveBytes);
+  const reader = new DirectoryReader(bytes);
+  const zip = await openZip(reader, bytes.archiveBytes);
   if (zip.entryCount > limits.maxEntries) {
     throw hostError.archiveTooLarge(`has ${zip.entryCount} entries; at most ${limits.maxEntries} are allowed`);
   }
   const entries: Entry[] = [];
   for (let entry = await nextEntry(zip); entry !== undefined; entry = await nextEntry(zip)) entries.push(entry);
+  if (entries.length > 0 && !isEndOf(bytes, reader.readToByte)) {
+    throw hostError.badArchive('is damaged: its directory does not end where its end record begins');
+  }
   return entries.sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
+}
+
+/**
+ * Whether nothing but what belongs there is between the directory's end and the archive's. With more, or with entries that the end record
+ * does not count, different programs find different things in it.
+ */
+function isEndOf(bytes: ZipBytes, directoryEndByte: number): boolean {
+  const head = Buffer.alloc(END_RECORD_BYTES);
+  let at = directoryEndByte;
+  for (let record = 0; record < MAX_END_RECORDS && at < bytes.archiveBytes; record++) {
+    head.fill(0);
+    bytes.readAt(head, 0, Math.min(head.length, bytes.archiveBytes - at), at);
+    switch (head.readUInt32LE(0)) {
+      case END_RECORD:
+        return at + END_RECORD_BYTES + head.readUInt16LE(20) === bytes.archiveBytes;
+      case SIGNATURE:
+        at += 6 + head.readUInt16LE(4);
+        break;
+      case ZIP64_END_RECORD:
+        at += 12 + Number(head.readBigUInt64LE(4));
+        break;
+      case ZIP64_LOCATOR:
+        at += 20;
+        break;
+      default:
+        return false;
+    }
+  }
+  return false;
 }
 
 /** The last bytes of an archive. */
@@ -43,6 +84,8 @@ export function bytesOfTail({ startByte, bytes }: ZipTail): ZipBytes {
 }
 
 class DirectoryReader extends RandomAccessReader {
+  /** How far the last read went: entries are read one after the other. */
+  readToByte = 0;
   readonly #bytes: ZipBytes;
 
   constructor(bytes: ZipBytes) {
@@ -59,6 +102,7 @@ class DirectoryReader extends RandomAccessReader {
     callback: (error: Error | null) => void,
   ): void {
     let error: Error | null = null;
+    this.readToByte = position + length;
     try {
       if (this.#bytes.readAt(buffer, offset, length, position) < length) error = new Error('unexpected EOF');
     } catch (thrown) {
