@@ -2,6 +2,9 @@ import { defineConfig } from 'vitest/config';
 
 const packages = ['protocol', 'wire', 'operator', 'host-agent', 'runtime-agent', 'local', 'bench', 'conformance'];
 
+/** How long something may take to become true on a machine with much else to do; by default it is a second. */
+const expectations = { poll: { timeout: 20_000, interval: 20 } };
+
 export default defineConfig({
   test: {
     reporters: ['default', './test/support/summary-reporter.ts'],
@@ -9,16 +12,26 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          expect: expectations,
           include: [...packages.map((name) => `${name}/**/*.test.ts`), 'test/*.test.ts'],
           isolate: false,
           maxWorkers: 2,
           testTimeout: 20_000,
         },
       },
-      { test: { name: 'sim', include: ['test/sim/**/*.test.ts'], testTimeout: 120_000, maxWorkers: 2 } },
+      {
+        test: {
+          name: 'sim',
+          expect: expectations,
+          include: ['test/sim/**/*.test.ts'],
+          testTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
       {
         test: {
           name: 'local',
+          expect: expectations,
           include: ['test/local/**/*.test.ts'],
           testTimeout: 60_000,
           hookTimeout: 120_000,
@@ -29,6 +42,7 @@ export default defineConfig({
       {
         test: {
           name: 'system',
+          expect: expectations,
           include: ['test/system/**/*.test.ts'],
           testTimeout: 120_000,
           hookTimeout: 120_000,
@@ -38,6 +52,7 @@ export default defineConfig({
       {
         test: {
           name: 'apiserver',
+          expect: expectations,
           include: ['test/apiserver/**/*.test.ts'],
           globalSetup: ['test/apiserver/global-setup.ts'],
           testTimeout: 120_000,
@@ -48,6 +63,7 @@ export default defineConfig({
       {
         test: {
           name: 'container',
+          expect: expectations,
           include: ['test/container/**/*.test.ts'],
           globalSetup: ['test/container/global-setup.ts'],
           testTimeout: 180_000,
@@ -58,6 +74,7 @@ export default defineConfig({
       {
         test: {
           name: 'cluster',
+          expect: expectations,
           include: ['test/cluster/**/*.test.ts'],
           globalSetup: ['test/cluster/global-setup.ts'],
           testTimeout: 240_000,

@@ -14,6 +14,10 @@ const LOCAL_HEADER_BYTES = 30;
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;
 /** Above this an entry is streamed; below, one synchronous call is ten times faster than a stream. */
 const WHOLE_ENTRY_BYTES = 8 * 1024 * 1024;
+/** What the types of yauzl leave out: the name's bytes. */
+type NamedEntry = Entry & { fileNameRaw: Buffer };
+
+const NAME_IS_UTF8 = 0x800;
 const STORED = 0;
 const DEFLATED = 8;
 const HOST_UNIX = 3;
@@ -87,7 +91,14 @@ async function skipToData(entry: Entry, reader: ByteReader): Promise<void> {
   if (header.readUInt32LE(0) !== LOCAL_HEADER_SIGNATURE) {
     throw hostError.badEntry(entry.fileName, 'has no local header');
   }
-  if (!(await reader.skip(header.readUInt16LE(26) + header.readUInt16LE(28)))) throw outside(entry);
+  const isOtherCode = ((header.readUInt16LE(6) ^ entry.generalPurposeBitFlag) & NAME_IS_UTF8) !== 0;
+  const extraBytes = header.readUInt16LE(28);
+  const name = await reader.read(header.readUInt16LE(26));
+  // a reader that goes by the headers would find another tree
+  if (isOtherCode || !name.equals((entry as NamedEntry).fileNameRaw)) {
+    throw hostError.badEntry(entry.fileName, 'has another name in its header than in the directory');
+  }
+  if (!(await reader.skip(extraBytes))) throw outside(entry);
 }
 
 async function readWhole(entry: Entry, reader: ByteReader): Promise<Buffer> {

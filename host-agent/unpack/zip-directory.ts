@@ -139,7 +139,8 @@ function nextEntry(zip: ZipFile): Promise<Entry | undefined> {
 /** yauzl's own words name the entry where it refuses one (`absolute path: …`, `invalid relative path: …`). */
 function damaged(error: Error): Error {
   if (error instanceof TailTooShort || isSystemError(error)) return error;
-  return hostError.badArchive(`cannot be read (${error.message})`, error);
+  // eslint-disable-next-line no-control-regex
+  return hostError.badArchive(`cannot be read (${error.message.replace(/[\0-\x1f\x7f]/g, '?')})`, error);
 }
 
 function isSystemError(error: unknown): boolean {

@@ -223,6 +223,24 @@ describe('Elector', () => {
     expect(b.terms).toEqual([2]);
   });
 
+  it('hands over at once also when a renewal is under way that it does not wait for', async () => {
+    world = new World();
+    const a = world.candidate('a');
+    await settle();
+    const b = world.candidate('b');
+    a.link.fault = 'slow answer';
+    const { resourceVersion } = (await world.lease()).metadata;
+    await world.clock.advance(4_000);
+    expect((await world.lease()).metadata.resourceVersion).not.toBe(resourceVersion);
+    a.link.fault = 'none';
+    a.stop.abort();
+    await settle();
+    await a.ended;
+    expect((await world.lease()).spec.holderIdentity).toBe('');
+    await world.clock.advance(3_000);
+    expect(b.terms).toEqual([2]);
+  });
+
   it('does not release the lease when its work does not end in time; it runs out instead', async () => {
     world = new World();
     const a = world.candidate('a', () => new Promise(() => undefined));

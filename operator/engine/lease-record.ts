@@ -64,20 +64,11 @@ export class LeaseRecord {
 
   /** The new version; undefined when the lease is no longer ours. */
   async renew(held: HeldLease, signal: AbortSignal): Promise<string | undefined> {
-    const renewTime = microTime(this.#deps.clock.now());
-    try {
-      return (await this.#patch(held.resourceVersion, { renewTime }, signal)).metadata.resourceVersion;
-    } catch (error) {
-      if (!isKubeError(error, 409) && !isKubeError(error, 404)) throw error;
-    }
-    // Changed since: by an earlier renewal of ours whose answer was lost, by somebody's label, or by a new holder.
-    const lease = await this.#read(signal);
-    if (!lease || !this.#isOurs(lease, held)) return undefined;
-    return (await this.#patch(lease.metadata.resourceVersion, { renewTime }, signal)).metadata.resourceVersion;
+    return this.#patchOurs(held, { renewTime: microTime(this.#deps.clock.now()) }, signal);
   }
 
   async release(held: HeldLease, signal: AbortSignal): Promise<void> {
-    await this.#patch(held.resourceVersion, { holderIdentity: '', leaseDurationSeconds: 1 }, signal);
+    await this.#patchOurs(held, { holderIdentity: '', leaseDurationSeconds: 1 }, signal);
   }
 
   async #read(signal: AbortSignal): Promise<Stored<Lease> | undefined> {
@@ -128,6 +119,18 @@ export class LeaseRecord {
     const created = await this.#deps.client.create<Lease>(LEASES_RESOURCE, namespace, lease, { signal });
     this.#see(created);
     return created.metadata.resourceVersion;
+  }
+
+  async #patchOurs(held: HeldLease, spec: Lease['spec'], signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return (await this.#patch(held.resourceVersion, spec, signal)).metadata.resourceVersion;
+    } catch (error) {
+      if (!isKubeError(error, 409) && !isKubeError(error, 404)) throw error;
+    }
+    // Changed since: by an earlier renewal of ours whose answer was lost or not waited for, by somebody's label, or by a new holder.
+    const lease = await this.#read(signal);
+    if (!lease || !this.#isOurs(lease, held)) return undefined;
+    return (await this.#patch(lease.metadata.resourceVersion, spec, signal)).metadata.resourceVersion;
   }
 
   async #patch(resourceVersion: string, spec: Lease['spec'], signal: AbortSignal): Promise<Stored<Lease>> {
