@@ -1,6 +1,5 @@
 import { http } from './builtins.mjs';
 import { Module, createRequire } from 'node:module';
-import net from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createAgent } from './agent.mjs';
@@ -9,7 +8,7 @@ import { rememberIdentity } from './identity.mjs';
 /** @import { Config } from './config.mjs' */
 
 const CODE_FOLDER = fileURLToPath(new URL('rehearsal', import.meta.url));
-const INVOKES = 8;
+const INVOKES = 4;
 
 /**
  * Loads and invokes throw-away modules through agents of their own, over a real socket, so that the one real load finds every
@@ -63,9 +62,7 @@ async function rehearseModule(config, fileName) {
       limits: { requestTimeoutMs: 10_000, initTimeoutMs: 10_000 },
     });
     if (loaded !== 200) throw new Error(`the rehearsal of ${fileName} was answered with ${loaded}`);
-    // as a function's clients do: over TCP, and each by a connection of its own
-    const { port } = /** @type {import('node:net').AddressInfo} */ (agent.served.address());
-    for (let index = 0; index < INVOKES; index++) await callOnce(port, JSON.stringify({ index }));
+    for (let index = 0; index < INVOKES; index++) await post('/v1/invoke', { index });
     await post('/v1/invoke', { fails: true });
   } finally {
     agent.unhook();
@@ -112,24 +109,5 @@ function postJson(agent, socketPath, route, body) {
     });
     request.once('error', reject);
     request.end(JSON.stringify(body));
-  });
-}
-
-/**
- * Written by hand: a client of Node's own would take longer than what it calls.
- * @param {number} port @param {string} body @returns {Promise<void>}
- */
-function callOnce(port, body) {
-  return new Promise((resolve, reject) => {
-    const socket = net.connect({ host: '127.0.0.1', port }, () => {
-      const head = `POST / HTTP/1.1\r\nhost: 127.0.0.1:${port}\r\ncontent-type: application/json\r\n`;
-      socket.write(`${head}content-length: ${body.length}\r\nconnection: close\r\n\r\n${body}`);
-    });
-    let answer = '';
-    socket.setEncoding('latin1').on('data', (text) => (answer += text));
-    socket.on('error', reject).on('close', () => {
-      if (answer.startsWith('HTTP/1.1 200 ')) resolve();
-      else reject(new Error(`the rehearsed function was answered with ${answer.slice(0, 64)}`));
-    });
   });
 }
