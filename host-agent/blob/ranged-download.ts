@@ -5,12 +5,12 @@ import type { ObjectVersion } from '../core/object-version.ts';
 import { PrioritySemaphore } from '../core/priority-semaphore.ts';
 import type { ByteRange, LinkEstimate } from '../core/range-plan.ts';
 import { LANES, nextRange, zipTailBytes } from '../core/range-plan.ts';
+import { releaseChunk } from '../core/release.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { BlobStore, OpenedBlob } from './blob-store.ts';
 import type { Download, DownloadTail, DownloadWish } from './downloader.ts';
 import type { FetchBudget } from './fetch-budget.ts';
 import { RangePart } from './range-part.ts';
-import { releaseChunk } from '../unpack/release.ts';
 
 /** Of one object: bytes asked for and not yet taken by its reader. */
 const WINDOW_BYTES = 32 * 1024 * 1024;

@@ -2,12 +2,13 @@ import { once } from 'node:events';
 import type { Socket } from 'node:net';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { backoffMs } from '../core/backoff.ts';
 import type { PreparerRun } from './prepared-form.ts';
 import { gather, parseForm } from './prepared-form.ts';
 
 /** Containers of one pod start one after the other, and one that crashed is started again by the kubelet. */
 const MAX_ATTEMPTS = 10;
-const RETRY_MS = 1_000;
+const RETRY_MS = 1_250;
 
 /**
  * One run by a preparer that serves a socket (`serve_prepare.py`): the tree's path as a line, later `s` and `c` for stop and continue; the
@@ -53,7 +54,7 @@ async function connected(socketPath: string, signal: AbortSignal): Promise<Socke
       if (signal.aborted) throw signal.reason;
       if (attempt >= MAX_ATTEMPTS) throw new Error(`the preparer of ${socketPath} cannot be reached`, { cause: error });
     }
-    await sleep(RETRY_MS * (0.75 + Math.random() / 2), undefined, { signal, ref: false });
+    await sleep(backoffMs(attempt, RETRY_MS, RETRY_MS, Math.random), undefined, { signal, ref: false });
   }
 }
 

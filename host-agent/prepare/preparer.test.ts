@@ -2,6 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { PreparerWorld } from '../testing/preparer-world.ts';
+import { stateOf } from '../testing/process-state.ts';
 import type { Preparer } from './preparer.ts';
 
 const WAIT = { timeout: 30_000, interval: 20 };
@@ -86,8 +87,7 @@ describe('preparing an entry', () => {
     preparer.add('key');
     await vi.waitFor(() => expect(existsSync(running) && readFileSync(running, 'utf8')).toMatch(/^\d+$/), WAIT);
     preparer.setLoadsInFlight(1);
-    const stateOf = (): string => PreparerWorld.stateOf(readFileSync(running, 'utf8'));
-    await vi.waitFor(() => expect(['T', 'gone']).toContain(stateOf()), WAIT);
+    await vi.waitFor(() => expect(['T', 'gone']).toContain(stateOf(readFileSync(running, 'utf8'))), WAIT);
     preparer.setLoadsInFlight(0);
     await untilPrepared('a/pack');
   });

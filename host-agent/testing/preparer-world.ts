@@ -57,15 +57,6 @@ export class PreparerWorld {
     return Object.fromEntries(files.map((file) => [file, readFileSync(join(folder, file), 'latin1')]));
   }
 
-  /** The state of a process as /proc tells it, `gone` when it has ended. */
-  static stateOf(pid: number | string): string {
-    try {
-      return readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.[0] ?? 'gone';
-    } catch {
-      return 'gone';
-    }
-  }
-
   close(): void {
     this.#preparer?.close();
     rmSync(this.folder, { recursive: true, force: true });

@@ -1,5 +1,5 @@
+import { releaseChunk } from '../core/release.ts';
 import type { ChunkSource } from './chunk-source.ts';
-import { releaseChunk } from './release.ts';
 
 /** Reads by length what arrives in chunks of any length. */
 export class ByteReader {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
+import { releaseChunk } from '../core/release.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { hostError } from '../errors.ts';
-import { releaseChunk } from './release.ts';
 import type { ZipTail } from './zip-directory.ts';
 
 /** Chunks one after the other, which belong to their reader; `undefined` after the last. Unlike an iterator it can be read on after a reader gave up. */

@@ -1,5 +1,5 @@
 import type { Gunzip, InflateRaw, ZstdDecompress } from 'node:zlib';
-import { release, releaseChunk } from './release.ts';
+import { release, releaseChunk } from '../core/release.ts';
 
 export type Codec = Gunzip | InflateRaw | ZstdDecompress;
 

@@ -1,4 +1,5 @@
 import { createGunzip, createZstdDecompress } from 'node:zlib';
+import { releaseChunk } from '../core/release.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
 import { RATIO_FREE_BYTES } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
@@ -6,7 +7,6 @@ import type { HashedSource } from './chunk-source.ts';
 import { chunksOf } from './chunk-source.ts';
 import type { CodecRest } from './codec-stream.ts';
 import { CODEC_OPTIONS, throughCodec } from './codec-stream.ts';
-import { releaseChunk } from './release.ts';
 
 /** Tar headers are not file contents: room for them beside `maxUnpackedBytes`. */
 const HEADER_BYTES_PER_ENTRY = 4096;

@@ -1,6 +1,7 @@
 import { crc32, createInflateRaw, inflateRawSync } from 'node:zlib';
 import type { Entry } from 'yauzl';
 import { parseEntryPath } from '../core/entry-path.ts';
+import { release } from '../core/release.ts';
 import { decodeName } from '../core/tar-header.ts';
 import type { TreeSink } from '../core/tree-sink.ts';
 import type { UnpackLimits } from '../core/unpack-limits.ts';
@@ -8,7 +9,6 @@ import { RATIO_FREE_BYTES } from '../core/unpack-limits.ts';
 import { hostError, isHostError } from '../errors.ts';
 import type { ByteReader } from './byte-reader.ts';
 import { CODEC_OPTIONS, throughCodec } from './codec-stream.ts';
-import { release } from './release.ts';
 
 const LOCAL_HEADER_BYTES = 30;
 const LOCAL_HEADER_SIGNATURE = 0x04034b50;

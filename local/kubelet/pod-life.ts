@@ -170,7 +170,6 @@ export class PodLife {
     if (this.#process !== undefined) {
       this.#deps.boots.remove(this.#process);
       if (this.#killAtMs > this.#deps.clock.monotonic()) this.#process.terminate();
-      await this.#process.exited;
     }
     await this.#exitTold;
     await this.#sidecars.end();

@@ -292,29 +292,22 @@ describe('a pod whose process ends', () => {
 
 describe('deleting a pod', () => {
   it.each([
-    ['ends it', undefined, [], 'Failed', 'The process was ended by SIGTERM.'],
-    ['kills it, as it is deaf', 'deaf', [], 'Failed', 'The pod was deleted, and its process killed.'],
-    [
-      'finds that it was killed just before',
-      undefined,
-      ['SIGKILL'],
-      'Failed',
-      'The process was killed by SIGKILL from',
-    ],
-  ] as const)(
-    'says what its process ended with before the object goes: %s',
-    async (_, behaviour, signals, phase, message) => {
-      startKubelet();
-      await createPod({ graceSeconds: 1, env: behaviour === undefined ? {} : { BEHAVIOUR: behaviour } });
-      await untilReady();
-      const last: (Pod['status'] | undefined)[] = [];
-      cluster.onChange(({ object }) => last.splice(0, 1, (object as Pod).status));
-      for (const signal of signals) process.kill(onlyGroup(), signal);
-      await client.delete(PODS, 'default', 'pod');
-      await untilGone();
-      expect(last).toEqual([expect.objectContaining({ phase, message: expect.stringContaining(message) as string })]);
-    },
-  );
+    ['ends it', undefined, [], 'The process was ended by SIGTERM.'],
+    ['kills it, as it is deaf', 'deaf', [], 'The pod was deleted, and its process killed.'],
+    ['finds that it was killed just before', undefined, ['SIGKILL'], 'The process was killed by SIGKILL from'],
+  ] as const)('says what its process ended with before the object goes: %s', async (_, behaviour, signals, message) => {
+    startKubelet();
+    await createPod({ graceSeconds: 1, env: behaviour === undefined ? {} : { BEHAVIOUR: behaviour } });
+    await untilReady();
+    const last: (Pod['status'] | undefined)[] = [];
+    cluster.onChange(({ object }) => last.splice(0, 1, (object as Pod).status));
+    for (const signal of signals) process.kill(onlyGroup(), signal);
+    await client.delete(PODS, 'default', 'pod');
+    await untilGone();
+    expect(last).toEqual([
+      expect.objectContaining({ phase: 'Failed', message: expect.stringContaining(message) as string }),
+    ]);
+  });
 
   it('ends its process and takes away folder and object', async () => {
     startKubelet();

@@ -7,6 +7,7 @@ import { CsiNode } from '@warmpool/host-agent/testing/csi-node.ts';
 import type { HostAgentProcess } from '@warmpool/host-agent/testing/host-agent-process.ts';
 import { missingForMounts } from '@warmpool/host-agent/testing/mount-namespace.ts';
 import { Prng } from '../sim/prng.ts';
+import { isAlive } from '../support/run-processes.ts';
 
 const missing = missingForMounts();
 if (missing !== undefined) process.stdout.write(`skipped: crashes of a CSI node plugin: ${missing}\n`);
@@ -131,7 +132,7 @@ describe.skipIf(missing !== undefined)('a host-agent that dies', () => {
       const helpers = helperOf(host);
       await host.end('SIGKILL');
       await settled;
-      for (const pid of helpers) await expect.poll(() => isRunning(pid)).toBe(false);
+      for (const pid of helpers) await expect.poll(() => isAlive(pid)).toBe(false);
 
       // now and then a pod is gone for good before the next host-agent is there to be asked
       const [lost] = [...pods.values()].filter(({ phase }) => phase === 'loaded');
@@ -191,11 +192,3 @@ describe.skipIf(missing !== undefined)('a host-agent that dies', () => {
     expect(readFileSync(join(pod.agent?.folder ?? '', 'code', 'index.js'), 'utf8')).toContain('code.tar');
   });
 });
-
-function isRunning(pid: number): boolean {
-  try {
-    return readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] !== 'Z';
-  } catch {
-    return false;
-  }
-}

@@ -3,7 +3,9 @@ import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import type { Preparer } from '@warmpool/host-agent/prepare/preparer.ts';
 import { PreparerWorld } from '@warmpool/host-agent/testing/preparer-world.ts';
+import { stateOf } from '@warmpool/host-agent/testing/process-state.ts';
 import { BOOTSTRAP_FOLDER } from '@warmpool/runtime-agent/runtimes.ts';
 import { isPythonHere } from '../support/local-world.ts';
 
@@ -46,20 +48,20 @@ describe.skipIf(!hasPython)('the preparer of Python that serves a socket', () =>
     const module = Array.from({ length: 4000 }, (_, at) => `def f${at}(a, b):\n    return a * ${at} + b\n`).join('');
     write(Object.fromEntries(Array.from({ length: 40 }, (_, at) => [`m${at}.py`, module])));
   };
-  const runOf = ({ pid }: ChildProcess): string | undefined => {
-    try {
-      return execFileSync('pgrep', ['-P', String(pid), '-f', 'prepare.py'], { encoding: 'utf8' }).trim() || undefined;
-    } catch {
-      return undefined;
-    }
+  const runOf = ({ pid }: ChildProcess): string => {
+    const found = execFileSync('pgrep', ['-P', String(pid), '-f', 'prepare.py'], { encoding: 'utf8' });
+    return found.trim();
   };
-  const runningOf = (server: ChildProcess): Promise<string> =>
-    vi.waitFor(() => {
-      const pid = runOf(server);
-      if (pid === undefined) throw new Error('no run yet');
-      return pid;
-    }, WAIT);
   const open = () => world.open([{ socketPath }]);
+  /** A run that takes a while, and is under way. */
+  const aRun = async (): Promise<{ server: ChildProcess; preparer: Preparer; pid: string }> => {
+    writeMuch();
+    const server = await serving();
+    const preparer = open();
+    preparer.add('key');
+    // pgrep fails as long as there is none
+    return { server, preparer, pid: await vi.waitFor(() => runOf(server), WAIT) };
+  };
   const PACK = expect.stringMatching(/^python-.*\/modules\.pack$/) as string;
 
   test('makes what the program alone makes, one tree after the other', async () => {
@@ -102,25 +104,17 @@ describe.skipIf(!hasPython)('the preparer of Python that serves a socket', () =>
   });
 
   test('stands still while a load is under way', async () => {
-    writeMuch();
-    const server = await serving();
-    const preparer = open();
-    preparer.add('key');
-    const pid = await runningOf(server);
+    const { preparer, pid } = await aRun();
     preparer.setLoadsInFlight(1);
-    await vi.waitFor(() => expect(PreparerWorld.stateOf(pid)).toBe('T'), WAIT);
+    await vi.waitFor(() => expect(stateOf(pid)).toBe('T'), WAIT);
     preparer.setLoadsInFlight(0);
-    await vi.waitFor(() => expect(PreparerWorld.stateOf(pid)).not.toBe('T'), WAIT);
+    await vi.waitFor(() => expect(stateOf(pid)).not.toBe('T'), WAIT);
   });
 
   test('ends its run when the host-agent is gone', async () => {
-    writeMuch();
-    const server = await serving();
-    const preparer = open();
-    preparer.add('key');
-    const pid = await runningOf(server);
+    const { server, preparer, pid } = await aRun();
     preparer.close();
-    await vi.waitFor(() => expect(PreparerWorld.stateOf(pid)).toBe('gone'), WAIT);
+    await vi.waitFor(() => expect(stateOf(pid)).toBe('gone'), WAIT);
     expect([server.exitCode, world.prepared]).toEqual([null, {}]);
   });
 
@@ -128,10 +122,7 @@ describe.skipIf(!hasPython)('the preparer of Python that serves a socket', () =>
     ['run', (_server: ChildProcess, pid: string) => void process.kill(Number(pid), 'SIGKILL')],
     ['server', (server: ChildProcess) => void server.kill('SIGKILL')],
   ])('leaves nothing behind when the %s is killed', async (_name, kill) => {
-    writeMuch();
-    const server = await serving();
-    open().add('key');
-    const pid = await runningOf(server);
+    const { server, pid } = await aRun();
     kill(server, pid);
     if (server.killed) process.kill(Number(pid), 'SIGKILL');
     await vi.waitFor(() => expect([world.problems.length, world.isIdle]).toEqual([1, true]), WAIT);
@@ -140,11 +131,8 @@ describe.skipIf(!hasPython)('the preparer of Python that serves a socket', () =>
   });
 
   test('ends on SIGTERM, with its run', async () => {
-    writeMuch();
-    const server = await serving();
-    open().add('key');
-    const pid = await runningOf(server);
+    const { server, pid } = await aRun();
     server.kill('SIGTERM');
-    await vi.waitFor(() => expect([server.exitCode, PreparerWorld.stateOf(pid)]).toEqual([0, 'gone']), WAIT);
+    await vi.waitFor(() => expect([server.exitCode, stateOf(pid)]).toEqual([0, 'gone']), WAIT);
   });
 });
