@@ -108,6 +108,8 @@ export const hostError = {
     error('DigestMismatch', `the code has digest ${actual}, but the claim says ${expected}`),
   badArchive: (why: string, cause?: unknown) => error('BadArchive', `the archive ${why}`, { cause }),
   badEntry: (entry: string, why: string) => error('BadArchive', `the archive's entry ${quoted(entry)} ${why}`),
+  linkOut: (entry: string, target: string) =>
+    hostError.badEntry(entry, `is a link that may lead out of the archive, to ${quoted(target)}`),
   archiveTooLarge: (why: string) => error('ArchiveTooLarge', `the archive ${why}`),
   cacheFull: (why: string, cause?: unknown) => error('CacheFull', `the code cache is full: ${why}`, { cause }),
 

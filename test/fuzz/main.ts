@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,6 +26,7 @@ async function main(): Promise<number> {
     console.error(USAGE);
     return 2;
   }
+  if (values.keep !== undefined) mkdirSync(values.keep, { recursive: true });
   const withSecond = hasSecondReader();
   if (!withSecond) console.log('without a second reader: bsdtar is not installed');
   const scratch = mkdtempSync(join(tmpdir(), 'warmpool-fuzz-'));
