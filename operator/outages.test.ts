@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { LABEL_CLAIM } from '@warmpool/protocol/names.ts';
 import { aClaim, aPool } from '../test/support/builders.ts';
 import { OperatorWorld } from '../test/support/operator-world.ts';
 import { HostAgentError } from './claims/host-agent-client.ts';
@@ -60,6 +61,81 @@ describe('while the host-agent of a node is away', () => {
     expect(uids(world).filter((uid) => before.includes(uid))).toEqual([]);
     expect(uids(world)).toHaveLength(3);
     expect((await stalled(world))?.status).toBe('False');
+  });
+});
+
+describe('when an operator begins while the host-agent of a node is away', () => {
+  /** The claim of a minute and a half ago: its answer is known to whoever sent it. */
+  async function withSettledInstance(change: Parameters<typeof aClaim>[1] = {}): Promise<OperatorWorld> {
+    const world = await filled();
+    await claim(world, 'old', change);
+    await world.clock.advance(90_000);
+    world.node.silence(true);
+    await world.restartOperator();
+    return world;
+  }
+  const stateOf = (world: OperatorWorld, id: string): string => world.operator.queries.get('default', id).state;
+  const podOf = (world: OperatorWorld, id: string): string | undefined =>
+    world.pods().find(({ metadata }) => metadata.labels?.[LABEL_CLAIM] === id)?.metadata.uid;
+
+  it('its instances serve on, however long it takes', async () => {
+    const world = await withSettledInstance();
+    const uid = podOf(world, 'old');
+    await world.clock.advance(600_000);
+    expect([uid !== undefined, podOf(world, 'old')]).toEqual([true, uid]);
+    world.node.silence(false);
+    expect(await claim(world, 'old')).toMatchObject({ state: 'ready', pod: { uid } });
+  });
+
+  it('one that is asked for again is told what is waited for, within its deadline', async () => {
+    const world = await withSettledInstance();
+    await expect(claim(world, 'old', { deadlineMs: 1_000 })).rejects.toMatchObject({
+      code: 'ClaimDeadlineExceeded',
+      message: expect.stringMatching(
+        /claim old has an instance on node node-1, .*host-agent cannot be heard/,
+      ) as string,
+    });
+  });
+
+  it('one can be released, and whoever asked for it again hears that', async () => {
+    const world = await withSettledInstance();
+    const asking = claim(world, 'old');
+    asking.catch(() => undefined);
+    await world.run(world.operator.claims.release('default', 'old'));
+    await expect(asking).rejects.toMatchObject({ code: 'ClaimReleased' });
+    await world.clock.advance(1_000);
+    expect(podOf(world, 'old')).toBeUndefined();
+  });
+
+  it('one ends with its time to live', async () => {
+    const world = await withSettledInstance({ ttlSeconds: 120 });
+    await world.clock.advance(20_000);
+    expect(podOf(world, 'old')).toBeDefined();
+    await world.clock.advance(20_000);
+    expect([podOf(world, 'old'), stateOf(world, 'old')]).toEqual([undefined, 'released']);
+  });
+
+  it('one whose pod goes with its node is told lost, and not replaced under the same id', async () => {
+    const world = await withSettledInstance();
+    const [pod] = world.pods().filter(({ metadata }) => metadata.uid === podOf(world, 'old'));
+    await world.kube.delete(PODS, 'default', pod?.metadata.name ?? '', { gracePeriodSeconds: 0 });
+    await world.clock.advance(1_000);
+    expect(stateOf(world, 'old')).toBe('failed');
+    await expect(claim(world, 'old')).rejects.toMatchObject({ code: 'InstanceLost' });
+  });
+
+  it('a claim that nobody may have been answered is given up, says so, and can be sent again', async () => {
+    const world = await filled();
+    await claim(world, 'young');
+    world.node.silence(true);
+    await world.restartOperator();
+    await world.clock.advance(90_000);
+    expect(world.operator.queries.get('default', 'young')).toMatchObject({
+      state: 'failed',
+      error: { code: 'PodLost', message: 'its node did not confirm that it was loaded' },
+    });
+    world.node.silence(false);
+    expect((await claim(world, 'young')).state).toBe('ready');
   });
 });
 

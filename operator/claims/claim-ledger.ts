@@ -1,7 +1,7 @@
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import type { FunctionIdentity, PodUid } from '@warmpool/protocol/fields.ts';
 import type { Clock } from '../engine/clock.ts';
-import type { ClaimError } from '../errors.ts';
+import { ClaimError } from '../errors.ts';
 
 /** Everything known about one claim id. One entry per id, from its first sight until some time after its end. */
 export interface LedgerEntry {
@@ -31,7 +31,24 @@ export interface LedgerEntry {
   /** Ends the wait for a pod; a load that is under way is let through and then released. */
   readonly cancel: AbortController;
   /** Taken over from another operator process and not yet known to be ready or lost. */
-  isRecovering: boolean;
+  recovery: Recovery | undefined;
+  /** Lost before anybody can have been answered: the id may be used again. */
+  mayStartAnew: boolean;
+}
+
+export interface Recovery {
+  /** The claim's `outcome`. */
+  resolvers: PromiseWithResolvers<Claim>;
+  /** Answered long ago, by the operator before this one. */
+  wasSettled: boolean;
+}
+
+/** What was taken over is decided: whoever waits for it hears it. */
+export function endRecovery(entry: LedgerEntry, outcome: Claim | ClaimError): void {
+  const { recovery } = entry;
+  entry.recovery = undefined;
+  if (outcome instanceof ClaimError) recovery?.resolvers.reject(outcome);
+  else recovery?.resolvers.resolve(outcome);
 }
 
 /** An entry of a claim that has just been seen; `change` holds what differs for one that was taken over. */
@@ -65,7 +82,8 @@ export function newEntry(
     waiting: 0,
     isAnswered: false,
     cancel: new AbortController(),
-    isRecovering: false,
+    recovery: undefined,
+    mayStartAnew: false,
     ...rest,
   };
 }

@@ -6,7 +6,7 @@ import type { OwnerReference } from '../engine/kube-client.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
 import { ClaimError, claimError, notLeader } from '../errors.ts';
-import { newEntry, type ClaimLedger, type LedgerEntry } from './claim-ledger.ts';
+import { endRecovery, newEntry, type ClaimLedger, type LedgerEntry } from './claim-ledger.ts';
 import type { ClaimRun } from './claim-run.ts';
 import { privateFingerprint, publicFingerprint } from './fingerprint.ts';
 import type { IdleReuse } from './idle-reuse.ts';
@@ -72,7 +72,7 @@ export class ClaimService {
     for (;;) {
       const term = this.#requireServing();
       const known = this.#deps.ledger.get(namespace, request.claimId);
-      if (known === undefined)
+      if (known === undefined || known.mayStartAnew)
         return this.#join(this.#start(namespace, poolName, request, term, arrivedMs, owner), signal);
       const replay = await this.#replay(known, poolName, request, signal);
       if (replay !== undefined) return replay;
@@ -97,12 +97,23 @@ export class ClaimService {
     if (known.claim.state === 'released')
       throw claimError('ClaimReleased', `claim ${request.claimId} was released; use a new claim id`);
     if (known.claim.state === 'failed' && known.error !== undefined) throw known.error;
-    if (!known.isRecovering) return this.#join(known, signal);
+    return known.recovery === undefined ? this.#join(known, signal) : this.#joinRecovery(known, request, signal);
+  }
+
+  /** Until its node says what became of it, as long as the request's own deadline lets it. */
+  async #joinRecovery(entry: LedgerEntry, request: ClaimRequest, signal: AbortSignal): Promise<Claim | undefined> {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const cancelTimer = this.#deps.clock.after(request.deadlineMs, () => {
+      const words = `claim ${entry.claimId} has an instance on node ${entry.claim.pod?.node ?? ''}, whose host-agent cannot be heard`;
+      reject(claimError('ClaimDeadlineExceeded', `${words} since another operator has taken over; send it again`));
+    });
     try {
-      return await this.#join(known, signal);
+      return await Promise.race([this.#join(entry, signal), late]);
     } catch (error) {
-      if (signal.aborted || !(error instanceof ClaimError) || error.code !== 'PodLost') throw error;
+      if (signal.aborted || !entry.mayStartAnew) throw error;
       return undefined;
+    } finally {
+      cancelTimer();
     }
   }
 
@@ -205,13 +216,15 @@ export class ClaimService {
     if (entry === undefined)
       throw claimError('ClaimNotFound', `there is no claim ${claimId} in namespace ${namespace}`);
     entry.cancel.abort();
-    await entry.outcome.catch(() => undefined);
+    // one that was taken over is nobody's work here
+    if (entry.recovery === undefined) await entry.outcome.catch(() => undefined);
     if (entry.claim.state === 'released') return entry.claim;
     const uid = entry.podUid;
     const pod = uid === undefined ? undefined : pods.getByUid(uid);
     const isKept = keepWarmMs > 0 && pod !== undefined && (await idle.keep(entry, pod, keepWarmMs));
     if (this.#deps.servingTerm() !== entry.term) throw notLeader();
     ledger.end(entry, { state: 'released' }, RELEASED_KEEP_MS);
+    endRecovery(entry, claimError('ClaimReleased', `claim ${claimId} was released; use a new claim id`));
     if (!isKept && pod !== undefined) await retirement.retire(pod, `claim ${claimId} was released`);
     return entry.claim;
   }

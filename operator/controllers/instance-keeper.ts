@@ -6,7 +6,7 @@ import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { hasEnded, judgeInstance, type InstanceFacts } from '../core/judge-instance.ts';
+import { hasEnded, judgeInstance, wasSettled, type InstanceFacts } from '../core/judge-instance.ts';
 import {
   claimRecordOf,
   containerTrouble,
@@ -20,7 +20,7 @@ import {
 } from '../core/pod-view.ts';
 import type { Pod } from '../core/resources.ts';
 import { claimError } from '../errors.ts';
-import { newEntry, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
+import { endRecovery, newEntry, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
 import type { IdleInstances } from '../claims/idle-instances.ts';
 import type { NodeView } from '../claims/node-view.ts';
 import type { Retirement } from '../claims/retirement.ts';
@@ -45,8 +45,6 @@ const RETRY_MS = 1_000;
  */
 export class InstanceKeeper {
   readonly #deps: InstanceKeeperDeps;
-  /** Resolves the outcome of claims that were taken over. */
-  readonly #recovering = new Map<string, PromiseWithResolvers<Claim>>();
   /** When each process that has ended was first heard to have. */
   readonly #endHeardUnixMs = new Map<PodUid, number>();
   #recoveringSinceUnixMs: number | undefined;
@@ -100,10 +98,10 @@ export class InstanceKeeper {
           'ending an instance',
         );
         this.#deps.idle.remove(uid);
-        if (entry !== undefined && !entry.isRecovering) this.#end(entry, verdict);
+        if (entry !== undefined && entry.recovery === undefined) this.#end(entry, verdict);
         await retirement.retire(pod, verdict.message);
         // only now may a retry of the claim start another instance
-        if (entry?.isRecovering === true) this.#end(entry, verdict);
+        if (entry?.recovery !== undefined) this.#end(entry, verdict);
         return RETRY_MS;
     }
   }
@@ -128,7 +126,7 @@ export class InstanceKeeper {
         ? idleUntilUnixMs === undefined
           ? 'none'
           : 'idle'
-        : entry.isRecovering
+        : entry.recovery !== undefined
           ? 'recovering'
           : 'known';
     return {
@@ -167,6 +165,7 @@ export class InstanceKeeper {
       this.#deps.ledger.get(namespace, record.claimId) !== undefined
     )
       return;
+    const sinceUnixMs = this.#recoveringSinceUnixMs ?? 0;
     const resolvers = Promise.withResolvers<Claim>();
     resolvers.promise.catch(() => undefined); // perhaps nobody asks again
     const entry = newEntry(
@@ -186,19 +185,19 @@ export class InstanceKeeper {
         idleTimeoutSeconds: record.idleTimeoutSeconds,
         readyAtUnixMs: record.claimedAtUnixMs,
         isAnswered: true, // perhaps: the process before this one is not there to ask
-        isRecovering: true,
+        recovery: { resolvers, wasSettled: wasSettled(record, sinceUnixMs) },
       },
     );
-    this.#recovering.set(entry.key, resolvers);
+    const uid = pod.metadata.uid as PodUid;
+    entry.claim.pod = { name: pod.metadata.name, uid, node: pod.spec.nodeName ?? '' };
     this.#deps.ledger.add(entry);
-    this.#deps.ledger.bind(entry, pod.metadata.uid as PodUid);
+    this.#deps.ledger.bind(entry, uid);
   }
 
   #recover(entry: LedgerEntry, pod: StoredPod, report: PodReport): void {
     const address = report.address;
     if (address === undefined) return;
     const node = this.#deps.nodes.report(report.podUid)?.node ?? '';
-    entry.isRecovering = false;
     entry.epoch = report.epoch;
     const record = claimRecordOf(pod);
     this.#deps.ledger.update(entry, {
@@ -208,32 +207,32 @@ export class InstanceKeeper {
       address: { ...address, url: `http://${address.host}:${address.port}` },
       readyAt: entry.claim.createdAt,
     });
-    this.#settle(entry, (resolvers) => resolvers.resolve(entry.claim));
+    endRecovery(entry, entry.claim);
   }
 
   #end(entry: LedgerEntry, verdict: { kind: 'lost' | 'expired'; message: string }): void {
     if (verdict.kind === 'lost') return this.#lose(entry, verdict.message);
     this.#deps.ledger.end(entry, { state: 'released' }, LOST_KEEP_MS);
+    endRecovery(
+      entry,
+      claimError('ClaimReleased', `the instance of claim ${entry.claimId} has ended: ${verdict.message}`),
+    );
   }
 
   #lose(entry: LedgerEntry, message: string): void {
     if (isUnderWay(entry)) return; // its claim goes on with another pod
-    if (entry.isRecovering) {
-      // never answered by this process: a retry may start anew
-      this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'PodLost', message } }, 0);
-      this.#settle(entry, (resolvers) => resolvers.reject(claimError('PodLost', message)));
+    const { recovery } = entry;
+    if (recovery?.wasSettled === false) {
+      const error = claimError('PodLost', message);
+      entry.mayStartAnew = true;
+      this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'PodLost', message } }, LOST_KEEP_MS);
+      endRecovery(entry, error);
       return;
     }
     const words = `the instance of claim ${entry.claimId} was lost: ${message}`;
     entry.error = claimError('InstanceLost', `${words}; use a new claim id`);
     this.#deps.ledger.end(entry, { state: 'failed', error: { code: 'InstanceLost', message: words } }, LOST_KEEP_MS);
-  }
-
-  #settle(entry: LedgerEntry, action: (resolvers: PromiseWithResolvers<Claim>) => void): void {
-    const resolvers = this.#recovering.get(entry.key);
-    this.#recovering.delete(entry.key);
-    entry.isRecovering = false;
-    if (resolvers !== undefined) action(resolvers);
+    endRecovery(entry, entry.error);
   }
 
   #onGone(pod: StoredPod): void {
@@ -246,6 +245,6 @@ export class InstanceKeeper {
 }
 
 /** Not answered yet: the claim itself settles what becomes of its pod. */
-function isUnderWay({ claim, isRecovering }: LedgerEntry): boolean {
-  return (claim.state === 'queued' || claim.state === 'loading') && !isRecovering;
+function isUnderWay({ claim, recovery }: LedgerEntry): boolean {
+  return (claim.state === 'queued' || claim.state === 'loading') && recovery === undefined;
 }

@@ -34,6 +34,8 @@ export type Verdict =
 
 /** A node that is not heard may have restarted its host-agent: this long after the load's deadline it still may speak up. */
 const NODE_GRACE_MS = 30_000;
+/** From its load's deadline on a claim is answered, or its pod ended, within this, if there is an operator. */
+const SETTLED_MS = 60_000;
 /** A node hears at once that a process has ended; the kubelet says a second later what ended it, as only it can when memory ran out. */
 const KUBELET_WORDS_MS = 3_000;
 
@@ -56,7 +58,7 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
     case 'none':
       return { kind: 'lost', message: 'no claim has it' };
     case 'recovering':
-      return judgeRecovering(record, report, facts.recoveringSinceUnixMs ?? 0, nowUnixMs);
+      return judgeRecovering(facts, record);
     case 'idle':
       return remaining(
         [{ untilUnixMs: facts.idleUntilUnixMs, message: 'nobody wanted it while it was kept warm' }],
@@ -64,13 +66,7 @@ export function judgeInstance(facts: InstanceFacts): Verdict {
       );
     case 'known':
       return remaining(
-        [
-          {
-            untilUnixMs: after(facts.readyAtUnixMs, facts.ttlSeconds),
-            message: `it lived ${facts.ttlSeconds} s, its time to live`,
-          },
-          { untilUnixMs: idleEnd(facts), message: `no request for ${facts.idleTimeoutSeconds} s` },
-        ],
+        [lifeEnd(facts), { untilUnixMs: idleEnd(facts), message: `no request for ${facts.idleTimeoutSeconds} s` }],
         nowUnixMs,
       );
   }
@@ -80,12 +76,16 @@ export function hasEnded(report: PodReport | undefined): boolean {
   return report?.state === 'failed' || report?.state === 'terminated';
 }
 
-function judgeRecovering(
-  record: ClaimRecord,
-  report: PodReport | undefined,
-  sinceUnixMs: number,
-  nowUnixMs: number,
-): Verdict {
+/**
+ * Whether a claim that was taken over can only be one that was answered long ago: then its instance may be in use, and is not given up
+ * because its node is silent.
+ */
+export function wasSettled({ loadDeadlineUnixMs }: ClaimRecord, recoveringSinceUnixMs: number): boolean {
+  return loadDeadlineUnixMs + SETTLED_MS <= recoveringSinceUnixMs;
+}
+
+function judgeRecovering(facts: InstanceFacts, record: ClaimRecord): Verdict {
+  const { report, recoveringSinceUnixMs: sinceUnixMs = 0, nowUnixMs } = facts;
   const isServing = report?.state === 'ready' || report?.state === 'busy';
   if (report !== undefined && isServing) {
     if (report.claimId === record.loadedAs && report.address !== undefined) return { kind: 'recovered', report };
@@ -93,7 +93,7 @@ function judgeRecovering(
   }
   // nobody is left who would load it
   if (report?.state === 'standby') return { kind: 'lost', message: 'it was claimed but never loaded' };
-  // an instance of long ago is given the same time to be heard of as one whose load is under way
+  if (wasSettled(record, sinceUnixMs)) return remaining([lifeEnd(facts)], nowUnixMs);
   const leftMs = Math.max(record.loadDeadlineUnixMs, sinceUnixMs) + NODE_GRACE_MS - nowUnixMs;
   if (leftMs <= 0) return { kind: 'lost', message: 'its node did not confirm that it was loaded' };
   return { kind: 'keep', checkAfterMs: leftMs };
@@ -106,11 +106,20 @@ function idleEnd(facts: InstanceFacts): number | undefined {
   return after(Math.max(report.idleSinceUnixMs, readyAtUnixMs ?? 0), facts.idleTimeoutSeconds);
 }
 
+interface Limit {
+  untilUnixMs: number | undefined;
+  message: string;
+}
+
+function lifeEnd({ readyAtUnixMs, ttlSeconds }: InstanceFacts): Limit {
+  return { untilUnixMs: after(readyAtUnixMs, ttlSeconds), message: `it lived ${ttlSeconds} s, its time to live` };
+}
+
 function after(fromUnixMs: number | undefined, seconds: number): number | undefined {
   return fromUnixMs === undefined || seconds === 0 ? undefined : fromUnixMs + seconds * 1000;
 }
 
-function remaining(limits: { untilUnixMs: number | undefined; message: string }[], nowUnixMs: number): Verdict {
+function remaining(limits: Limit[], nowUnixMs: number): Verdict {
   let checkAfterMs: number | undefined;
   for (const { untilUnixMs, message } of limits) {
     if (untilUnixMs === undefined) continue;

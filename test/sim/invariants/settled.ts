@@ -20,7 +20,7 @@ export function unsettled(view: WorldView): string[] {
     if (isTerminating(pod)) words.push(`pod ${name} is still being deleted`);
     else if (isClaimed(pod)) {
       const entry = leader.ledger.ofPod(uid as PodUid);
-      const isInstance = entry?.claim.state === 'ready' && !entry.isRecovering;
+      const isInstance = entry?.claim.state === 'ready' && entry.recovery === undefined;
       if (!isInstance || hasLimitedLife(entry)) words.push(`pod ${name} is claimed and not a lasting instance`);
     } else if (!isStandbyLabelled(pod)) words.push(`pod ${name} is neither standby nor claimed`);
     else if (!pools.some((pool) => isOwnedBy(pod, pool))) words.push(`pod ${name} of ${poolKeyOf(pod)} has no pool`);
