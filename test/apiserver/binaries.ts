@@ -31,6 +31,12 @@ const TOOLSETS = {
       kubelet: 'k8s.io/kubernetes/cmd/kubelet',
     },
   },
+  'kube-router': {
+    version: '2.1.0',
+    folder: 'kube-router',
+    flags: [],
+    packages: { 'kube-router': 'github.com/cloudnativelabs/kube-router/v2/cmd/kube-router' },
+  },
   pause: { version: '1', folder: 'pause', flags: [], packages: { pause: 'warmpool.dev/test/pause' } },
 } as const satisfies Record<string, Toolset>;
 

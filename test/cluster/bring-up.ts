@@ -1,7 +1,8 @@
 import { findOrBuild } from '../apiserver/binaries.ts';
-import { CLUSTER_BINARIES, type Cluster, type ClusterBinary, startCluster } from './cluster.ts';
+import { type Cluster, startCluster } from './cluster.ts';
 import { buildImages, buildProgramImage, PRODUCT_IMAGES } from './images/build-images.ts';
 import { PAUSE_IMAGE } from './node-flags.ts';
+import { CLUSTER_BINARIES, type ClusterBinary } from './node-programs.ts';
 import { missingForCluster } from './prerequisites.ts';
 
 export interface OwnCluster {
@@ -9,6 +10,8 @@ export interface OwnCluster {
   kubectl: string;
   binaries: Record<ClusterBinary, string>;
   pauseArchive: string;
+  /** Of the product's images; what a node needs besides `pauseArchive`. */
+  productArchives: string[];
 }
 
 /** A cluster of one real node on this machine, with the product's images on it; or what is missing for one. */
@@ -19,6 +22,7 @@ export async function bringUpCluster(env: NodeJS.ProcessEnv): Promise<OwnCluster
   if ('missing' in tools) return { missing: tools.missing };
   const { kubectl, pause, ...binaries } = tools.paths;
   const pauseArchive = await buildProgramImage(PAUSE_IMAGE, pause, env);
-  const archives = [pauseArchive, ...(await buildImages(PRODUCT_IMAGES, env))];
-  return { cluster: await startCluster(binaries, archives), kubectl, binaries, pauseArchive };
+  const productArchives = await buildImages(PRODUCT_IMAGES, env);
+  const cluster = await startCluster(binaries, [pauseArchive, ...productArchives]);
+  return { cluster, kubectl, binaries, pauseArchive, productArchives };
 }

@@ -32,6 +32,11 @@ export class CodeServer implements AsyncDisposable {
     return { ...this.#keep(bytes), format };
   }
 
+  /** From now on it is not found. */
+  remove({ url }: { url: string }): void {
+    this.#files.delete(new URL(url).pathname.slice(1));
+  }
+
   #keep(content: string | Buffer): { url: string; digest: string } {
     const digest = createHash('sha256').update(content).digest('hex');
     this.#files.set(digest, content);

@@ -2,8 +2,7 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import type { TestProject } from 'vitest/node';
 import { findOrBuild } from '../apiserver/binaries.ts';
-import { bringUpCluster } from './bring-up.ts';
-import type { ClusterBinary } from './cluster.ts';
+import { bringUpCluster, type OwnCluster } from './bring-up.ts';
 import type { NodeNetwork } from './node/node-network.ts';
 
 declare module 'vitest' {
@@ -17,9 +16,7 @@ export interface ClusterAccess {
   kubectl: string;
   kubeconfig: string;
   /** Undefined where `KUBECONFIG` names a cluster that somebody else runs: no node to look into, none to hurt. */
-  own:
-    | { nodeFolder: string; network: NodeNetwork; binaries: Record<ClusterBinary, string>; pauseArchive: string }
-    | undefined;
+  own: (Omit<OwnCluster, 'cluster' | 'kubectl'> & { nodeFolder: string; network: NodeNetwork }) | undefined;
 }
 
 const run = promisify(execFile);
@@ -40,9 +37,9 @@ export default async function setup(project: TestProject): Promise<(() => Promis
   }
   const found = await bringUpCluster(env);
   if ('missing' in found) return skip(found.missing);
-  const { cluster, kubectl, binaries, pauseArchive } = found;
+  const { cluster, kubectl, ...parts } = found;
   const { folder, network } = cluster.node;
-  const own = { nodeFolder: folder, network, binaries, pauseArchive };
+  const own = { ...parts, nodeFolder: folder, network };
   project.provide('cluster', { kubectl, kubeconfig: cluster.kubeconfig, own });
   return () => cluster.stop();
 }

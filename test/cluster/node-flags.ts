@@ -1,6 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { type Credentials, NODE_NAME } from './credentials.ts';
+import type { NodeCredentials } from './credentials.ts';
 import type { TestNode } from './node/test-node.ts';
 
 /** Where the node's own /run and /var/lib begin; see node/hold.sh. */
@@ -58,7 +58,7 @@ oom_score = 0
   return [`--config=${configPath}`];
 }
 
-export async function kubeletFlags(node: TestNode, credentials: Credentials): Promise<string[]> {
+export async function kubeletFlags(node: TestNode, credentials: NodeCredentials): Promise<string[]> {
   const config = {
     apiVersion: 'kubelet.config.k8s.io/v1beta1',
     kind: 'KubeletConfiguration',
@@ -93,15 +93,15 @@ export async function kubeletFlags(node: TestNode, credentials: Credentials): Pr
   return [
     `--config=${configPath}`,
     `--kubeconfig=${credentials.kubeconfigs.kubelet}`,
-    `--hostname-override=${NODE_NAME}`,
+    `--hostname-override=${credentials.nodeName}`,
     `--node-ip=${node.network.nodeIp}`,
   ];
 }
 
-export function proxyFlags(node: TestNode, credentials: Credentials): string[] {
+export function proxyFlags(node: TestNode, credentials: NodeCredentials): string[] {
   return [
     `--kubeconfig=${credentials.kubeconfigs.proxy}`,
-    `--hostname-override=${NODE_NAME}`,
+    `--hostname-override=${credentials.nodeName}`,
     `--cluster-cidr=${node.network.podCidr}`,
     '--proxy-mode=iptables',
     '--oom-score-adj=0',
@@ -110,5 +110,17 @@ export function proxyFlags(node: TestNode, credentials: Credentials): string[] {
     '--conntrack-tcp-timeout-established=0s',
     '--conntrack-tcp-timeout-close-wait=0s',
     '--iptables-min-sync-period=100ms',
+  ];
+}
+
+/** As what enforces NetworkPolicies, and nothing else. */
+export function policyFlags(node: TestNode, nodeName: string, kubeconfig: string): string[] {
+  return [
+    `--kubeconfig=${kubeconfig}`,
+    `--hostname-override=${nodeName}`,
+    '--run-firewall=true',
+    '--run-router=false',
+    '--run-service-proxy=false',
+    `--service-cluster-ip-range=${node.network.serviceCidr}`,
   ];
 }

@@ -6,6 +6,7 @@ const PROGRAMS = {
   containerd: ['containerd', 'ctr', 'containerd-shim-runc-v2'],
   runc: ['runc'],
   iptables: ['iptables', 'iptables-restore'],
+  ipset: ['ipset'],
   conntrack: ['conntrack'],
   buildah: ['buildah'],
   gcc: ['cc'],

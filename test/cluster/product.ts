@@ -19,6 +19,19 @@ export async function installProduct(kubectl: Kubectl): Promise<void> {
   await untilRolledOut(kubectl);
 }
 
+/** Two operators instead of one, and back. */
+export async function installTwoOperators(kubectl: Kubectl): Promise<AsyncDisposable> {
+  const overlay = join(MANIFESTS, 'overlays/ha');
+  await kubectl.run(['apply', '--kustomize', overlay]);
+  await untilRolledOut(kubectl);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      await kubectl.run(['delete', 'poddisruptionbudget', 'warmpool-operator', '--namespace', OPERATOR_NAMESPACE]);
+      await installProduct(kubectl);
+    },
+  };
+}
+
 export async function untilRolledOut(kubectl: Kubectl): Promise<void> {
   const wait = (namespace: string, what: string): Promise<string> =>
     kubectl.run(['rollout', 'status', what, '--namespace', namespace, `--timeout=${ROLLOUT_LIMIT_S}s`]);
@@ -105,6 +118,10 @@ export const NODEJS = { name: 'nodejs', version: '24' };
 export interface PoolOptions {
   namespace?: string;
   runtime?: { name: string; version: string };
+  /** What its pods' spec has besides a container. */
+  podSpec?: object;
+  /** Of the pool's own spec. */
+  standby?: object;
 }
 
 /** A pool, when all of its pods are standby; of Node unless told otherwise. */
@@ -112,7 +129,7 @@ export async function createPool(
   kubectl: Kubectl,
   name: string,
   replicas: number,
-  { namespace = POOL_NAMESPACE, runtime = NODEJS }: PoolOptions = {},
+  { namespace = POOL_NAMESPACE, runtime = NODEJS, podSpec, standby }: PoolOptions = {},
 ): Promise<void> {
   const image = `warmpool.dev/runtime-${runtime.name}:${runtime.version}`;
   const resources = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '256Mi' } };
@@ -121,7 +138,7 @@ export async function createPool(
     apiVersion: 'warmpool.dev/v1alpha1',
     kind: 'WarmPool',
     metadata: { name, namespace },
-    spec: { runtime, replicas, template: { spec: { containers } } },
+    spec: { runtime, replicas, standby, template: { spec: { ...podSpec, containers } } },
   });
   await untilFull(kubectl, name, replicas, namespace);
 }

@@ -2,16 +2,13 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { NODE_NAME } from '../credentials.ts';
 import { until } from '../kubectl.ts';
 import { OPERATOR_NAMESPACE, POOL_NAMESPACE } from '../product.ts';
+import { isNodeReady } from '../second-node.ts';
 import { FaultWorld } from './fault-world.ts';
 import type { PodObject } from './invariants.ts';
 import { takeAway } from './programs.ts';
 
 const access = inject('cluster');
 const LIMIT_MS = 60_000;
-
-interface NodeObject {
-  status: { conditions: { type: string; status: string }[] };
-}
 
 describe.skipIf(access?.own === undefined)('a node that is emptied or lost', () => {
   let world: FaultWorld;
@@ -37,12 +34,7 @@ describe.skipIf(access?.own === undefined)('a node that is emptied or lost', () 
     );
     return `http://${pod?.status.podIP}:8080`;
   };
-  const isReady = async (): Promise<boolean> => {
-    const text = await world.kubectl.run(['get', 'node', NODE_NAME, '--output=json']);
-    return (JSON.parse(text) as NodeObject).status.conditions.some(
-      ({ type, status }) => type === 'Ready' && status === 'True',
-    );
-  };
+  const isReady = (): Promise<boolean> => isNodeReady(world.kubectl, NODE_NAME);
 
   test('a deleted and an evicted pod: standby ones are replaced, the claims of instances are told lost', async () => {
     const deleted = await world.claim('deleted');

@@ -10,9 +10,16 @@ export interface NodeNetwork {
   nodeIp: string;
   podCidr: string;
   serviceCidr: string;
+  apiserverIp: string;
   /** Of the `kubernetes` service. */
   apiServiceIp: string;
   dnsServiceIp: string;
+}
+
+/** A running node with the network that it was given. */
+export interface Gateway {
+  holderPid: number;
+  network: NodeNetwork;
 }
 
 /** Takes the first range that nobody uses: several nodes may run at once. */
@@ -20,39 +27,71 @@ export async function connectNode(holderPid: number): Promise<NodeNetwork> {
   for (let slot = 0; slot < SLOTS; slot += 1) {
     const network = networkOf(slot);
     const link = `wpnode${slot}`;
-    if (!(await addLink(link, holderPid))) continue;
-    const inside = (...args: string[]): Promise<unknown> =>
-      run('nsenter', ['--target', String(holderPid), '--net', 'ip', ...args]);
-    await inside('address', 'add', `${network.nodeIp}/30`, 'dev', 'eth0');
-    await inside('link', 'set', 'eth0', 'up');
-    await run('ip', ['address', 'add', `${network.hostIp}/30`, 'dev', link]);
-    await run('ip', ['link', 'set', link, 'up']);
-    await inside('route', 'add', 'default', 'via', network.hostIp);
+    if (!(await addLink([], link, holderPid))) continue;
+    await setUpLink(holderPid, network.nodeIp, network.hostIp);
+    await ip([], 'address', 'add', `${network.hostIp}/30`, 'dev', link);
+    await ip([], 'link', 'set', link, 'up');
     for (const range of [network.podCidr, network.serviceCidr]) {
-      await run('ip', ['route', 'add', range, 'via', network.nodeIp]);
+      await ip([], 'route', 'add', range, 'via', network.nodeIp);
     }
     return network;
   }
   throw new Error(`all ${SLOTS} address ranges for test nodes are in use; see: ip link`);
 }
 
+/** One more node of the same cluster, which this machine and the rest of it reach through the first; a gateway takes one. */
+export async function connectBehind(
+  { holderPid: gatewayPid, network }: Gateway,
+  holderPid: number,
+): Promise<NodeNetwork> {
+  const base = network.podCidr.replace(/\.0\.0\/20$/, '');
+  const [gatewayIp, nodeIp, podCidr] = [`${base}.255.5`, `${base}.255.6`, `${base}.16.0/20`];
+  const link = 'eth1';
+  const gateway = enter(gatewayPid);
+  if (!(await addLink(gateway, link, holderPid))) throw new Error('there is a node behind this one already');
+  await setUpLink(holderPid, nodeIp, gatewayIp);
+  await ip(gateway, 'address', 'add', `${gatewayIp}/30`, 'dev', link);
+  await ip(gateway, 'link', 'set', link, 'up');
+  await ip(gateway, 'route', 'add', podCidr, 'via', nodeIp);
+  // what a node before it has left
+  for (const range of [podCidr, nodeIp]) await ip([], 'route', 'replace', range, 'via', network.nodeIp);
+  return { ...network, nodeIp, podCidr };
+}
+
 function networkOf(slot: number): NodeNetwork {
   const base = `10.${160 + slot}`;
+  const nodeIp = `${base}.255.2`;
   return {
     hostIp: `${base}.255.1`,
-    nodeIp: `${base}.255.2`,
+    nodeIp,
     podCidr: `${base}.0.0/20`,
     serviceCidr: `${base}.96.0/24`,
+    apiserverIp: nodeIp,
     apiServiceIp: `${base}.96.1`,
     dnsServiceIp: `${base}.96.10`,
   };
 }
 
+function enter(holderPid: number): string[] {
+  return ['nsenter', '--target', String(holderPid), '--net'];
+}
+
+async function ip(where: string[], ...args: string[]): Promise<void> {
+  const [program = '', ...rest] = [...where, 'ip', ...args];
+  await run(program, rest);
+}
+
+async function setUpLink(holderPid: number, nodeIp: string, gatewayIp: string): Promise<void> {
+  const inside = enter(holderPid);
+  await ip(inside, 'address', 'add', `${nodeIp}/30`, 'dev', 'eth0');
+  await ip(inside, 'link', 'set', 'eth0', 'up');
+  await ip(inside, 'route', 'add', 'default', 'via', gatewayIp);
+}
+
 /** False when the name is taken, which also claims the slot: making an interface is atomic. */
-async function addLink(link: string, holderPid: number): Promise<boolean> {
+async function addLink(where: string[], link: string, holderPid: number): Promise<boolean> {
   try {
-    const peer = ['peer', 'name', 'eth0', 'netns', String(holderPid)];
-    await run('ip', ['link', 'add', link, 'type', 'veth', ...peer]);
+    await ip(where, 'link', 'add', link, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(holderPid));
     return true;
   } catch (error) {
     if (error instanceof Error && error.message.includes('File exists')) return false;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { promisify } from 'node:util';
-import { connectNode, type NodeNetwork } from './node-network.ts';
+import { connectBehind, connectNode, type NodeNetwork } from './node-network.ts';
 
 const SCRIPTS = import.meta.dirname;
 const FOLDER_PREFIX = 'warmpool-cluster-';
@@ -29,7 +29,8 @@ export interface TestNode {
   stop(): Promise<void>;
 }
 
-export async function startTestNode(): Promise<TestNode> {
+/** Behind a node that runs already, if one is given: in one cluster with it. */
+export async function startTestNode(first?: Pick<TestNode, 'folder' | 'network'>): Promise<TestNode> {
   await removeAbandonedNodes();
   const folder = await mkdtemp(join(tmpdir(), FOLDER_PREFIX));
   const supervisor = spawn(join(SCRIPTS, 'supervise.sh'), [folder], {
@@ -42,7 +43,10 @@ export async function startTestNode(): Promise<TestNode> {
     await untilReady(supervisor);
     const holder = await onlyChild(await onlyChild(supervisor.pid ?? 0));
     await writeFile(join(folder, 'holder'), `${holder} ${await startTime(holder)}\n`);
-    const network = await connectNode(holder);
+    const network =
+      first === undefined
+        ? await connectNode(holder)
+        : await connectBehind({ holderPid: await holderOf(first.folder), network: first.network }, holder);
     return { folder, network, inside: (command, slice) => insideNode(folder, command, slice), stop };
   } catch (error) {
     await stop();
@@ -57,6 +61,12 @@ export function insideNode(
   slice: Slice = 'system',
 ): [program: string, ...args: string[]] {
   return [join(SCRIPTS, 'enter.sh'), folder, slice, ...command];
+}
+
+async function holderOf(folder: string): Promise<number> {
+  const holder = await isRunning(join(folder, 'holder'));
+  if (holder === undefined) throw new Error(`the node of ${folder} does not run`);
+  return holder;
 }
 
 async function untilReady(supervisor: ChildProcess): Promise<void> {
