@@ -24,6 +24,7 @@ import type { Retirement } from '../claims/retirement.ts';
 import { BootFailures } from './boot-failures.ts';
 import { PodCreation, type PodCreationDeps } from './pod-creation.ts';
 import { StatusPace } from './status-pace.ts';
+import { ToldStatus } from './told-status.ts';
 
 export interface WarmPoolControllerDeps extends PodCreationDeps {
   pods: ObjectStore<Pod>;
@@ -42,6 +43,7 @@ export class WarmPoolController {
   readonly #deps: WarmPoolControllerDeps;
   readonly #failures: BootFailures;
   readonly #statusPace: StatusPace;
+  readonly #toldStatus = new ToldStatus();
   readonly #createStalls = new Map<string, Stall>();
 
   constructor(deps: WarmPoolControllerDeps) {
@@ -178,7 +180,8 @@ export class WarmPoolController {
   }
 
   /** When there will be something to tell, if that has to wait. */
-  async #tell(pool: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<number | undefined> {
+  async #tell(seen: Stored<WarmPool>, key: string, members: Member[], pods: StoredPod[]): Promise<number | undefined> {
+    const pool = this.#toldStatus.latest(key, seen);
     const stall = this.#stall(key, members);
     if (stall !== undefined && stall !== this.#createStalls.get(key)) this.#record(pool, stall, 'Boot');
     const status = poolStatus({
@@ -194,13 +197,14 @@ export class WarmPoolController {
     }
     const holdMs = this.#statusPace.holdMs(key, pool.status, status);
     if (holdMs !== undefined) return holdMs;
-    await this.#deps.kube.patchStatus<WarmPool>(
+    const written = await this.#deps.kube.patchStatus<WarmPool>(
       WARM_POOLS,
       pool.metadata.namespace ?? '',
       pool.metadata.name,
       { status },
       { timeoutMs: WRITE_TIMEOUT_MS },
     );
+    this.#toldStatus.told(key, written);
     return undefined;
   }
 
@@ -221,6 +225,7 @@ export class WarmPoolController {
   #forget(key: string): void {
     this.#failures.forget(key);
     this.#statusPace.settled(key);
+    this.#toldStatus.forget(key);
     this.#createStalls.delete(key);
   }
 }
