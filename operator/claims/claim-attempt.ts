@@ -40,6 +40,8 @@ export interface AttemptInput {
   deadlineMonotonicMs: number;
   /** The pod was created for this claim and already carries its record: only the load is left. */
   isWritten: boolean;
+  /** The leadership under which this began is over: whose the pod is, who leads now decides from its record. */
+  isTermOver: () => boolean;
   /** Called with the pod as soon as it is this claim's, while the load goes on; must not wait for anything. */
   onOwned: (pod: StoredPod) => void;
 }
@@ -171,7 +173,7 @@ async function giveUp(
 ): Promise<void> {
   const isAnothers =
     !loaded.ok && loaded.error instanceof HostAgentError && loaded.error.code === 'PodNotStandby' && !isWritten;
-  if (isAnothers) return;
+  if (isAnothers || input.isTermOver()) return;
   await deps.retirement.retire(input.candidate.pod, 'the claim did not get through');
 }
 

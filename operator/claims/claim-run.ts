@@ -96,7 +96,8 @@ export class ClaimRun {
       const onOwned = (pod: StoredPod): void => this.#raiseCpu(work, pod);
       const isWritten = source === 'cold';
       const { runtime } = pool.spec;
-      const input = { ...work, candidate, record, runtime, access: codeAccess(pool), isWritten, onOwned };
+      const isTermOver = (): boolean => this.#isTermOver(entry);
+      const input = { ...work, candidate, record, runtime, access: codeAccess(pool), isWritten, isTermOver, onOwned };
       const result = await this.#attempt(input);
       if (result.kind === 'ready') return this.#ready(work, { ...instanceOf(candidate, result), ...picked });
       ledger.unbind(entry);
@@ -141,7 +142,8 @@ export class ClaimRun {
     const record = this.#record({ entry, pool, owner, ...work }, 'cold');
     const { signal } = entry.cancel;
     const onCreated = (uid: PodUid): void => this.#deps.ledger.bind(entry, uid);
-    return startCold(this.#deps, pool, record, owner, work.deadlineMonotonicMs, signal, onCreated);
+    const cold = { pool, record, owner, deadlineMonotonicMs: work.deadlineMonotonicMs, signal };
+    return startCold(this.#deps, { ...cold, isTermOver: () => this.#isTermOver(entry), onCreated });
   }
 
   /** In a slot of its own, so that the time limits of write and load run only while something is done about them. */
@@ -202,8 +204,12 @@ export class ClaimRun {
   }
 
   /** A claim belongs to one term: one that was overtaken by a change of leadership stops here. */
+  #isTermOver({ term }: LedgerEntry): boolean {
+    return this.#deps.servingTerm() !== term;
+  }
+
   #requireTerm(entry: LedgerEntry, candidate?: Candidate): void {
-    if (this.#deps.servingTerm() === entry.term) return;
+    if (!this.#isTermOver(entry)) return;
     if (candidate !== undefined) this.#deps.inventory.putBack(candidate);
     throw notLeader();
   }

@@ -22,18 +22,24 @@ export interface ColdStartDeps {
   retirement: Retirement;
 }
 
+export interface ColdStart {
+  pool: Stored<WarmPool>;
+  record: ClaimRecord;
+  owner: OwnerReference | undefined;
+  deadlineMonotonicMs: number;
+  signal: AbortSignal;
+  /** Then whoever leads now decides from its record what becomes of the pod. */
+  isTermOver: () => boolean;
+  onCreated: (uid: PodUid) => void;
+}
+
 /**
  * A pod made for one claim: created as claimed, so it was never standby for anybody else. Its name follows from the claim id, so
  * two operators cannot both make one.
  */
 export async function startCold(
   deps: ColdStartDeps,
-  pool: Stored<WarmPool>,
-  record: ClaimRecord,
-  owner: OwnerReference | undefined,
-  deadlineMonotonicMs: number,
-  signal: AbortSignal,
-  onCreated: (uid: PodUid) => void,
+  { pool, record, owner, deadlineMonotonicMs, signal, isTermOver, onCreated }: ColdStart,
 ): Promise<Candidate> {
   const pod = await createPod(deps, pool, record, owner);
   const uid = pod.metadata.uid as PodUid;
@@ -41,7 +47,7 @@ export async function startCold(
   try {
     return await standby(deps, pod, uid, deadlineMonotonicMs, signal);
   } catch (error) {
-    await deps.retirement.retire(pod, 'it did not become standby for its claim');
+    if (!isTermOver()) await deps.retirement.retire(pod, 'it did not become standby for its claim');
     throw error;
   }
 }

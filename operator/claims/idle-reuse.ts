@@ -9,6 +9,7 @@ import { claimIdle } from '../core/pod-transitions.ts';
 import { isTerminating, type StoredPod } from '../core/pod-view.ts';
 import { PODS, type Pod } from '../core/resources.ts';
 import { WRITE_TIMEOUT_MS } from '../core/write-limits.ts';
+import { notLeader } from '../errors.ts';
 import type { ClaimLedger, LedgerEntry } from './claim-ledger.ts';
 import { IdleInstances, type IdleInstance } from './idle-instances.ts';
 import type { NodeView } from './node-view.ts';
@@ -96,7 +97,7 @@ export class IdleReuse {
       const startedMs = this.#deps.clock.monotonic();
       // in hand from here on: nobody else may end it while it is written
       this.#deps.ledger.bind(entry, idle.uid);
-      const pod = await this.#write(idle, record(), owner);
+      const pod = await this.#write(idle, entry, record(), owner);
       if (pod === undefined) {
         this.#deps.ledger.unbind(entry);
         continue;
@@ -117,6 +118,7 @@ export class IdleReuse {
 
   async #write(
     idle: IdleInstance,
+    entry: LedgerEntry,
     record: ClaimRecord,
     owner: OwnerReference | undefined,
   ): Promise<StoredPod | undefined> {
@@ -133,6 +135,8 @@ export class IdleReuse {
         this.#deps.log.warn({ pod: name, err: error }, 'reusing an idle instance failed');
       }
     }
+    // whose it is, who leads now decides from its record
+    if (this.#deps.servingTerm() !== entry.term) throw notLeader();
     await this.#deps.retirement.retire(idle.pod, 'an idle instance that could not be reused');
     return undefined;
   }
