@@ -29,6 +29,7 @@ export function fencedHostAgents(hostAgents: HostAgentClient, leads: () => boole
     prefetch: (...call) => (leads() ? hostAgents.prefetch(...call) : refused()),
     prefetches: (...call) => hostAgents.prefetches(...call),
     logs: (...call) => hostAgents.logs(...call),
+    reset: (...call) => hostAgents.reset(...call),
     events: (...call) => hostAgents.events(...call),
   };
 }

@@ -64,6 +64,23 @@ describe('while the host-agent of a node is away', () => {
   });
 });
 
+describe('when a node is cut off while a load is on its way there', () => {
+  it('the claim does not wait for its deadline: it goes on with another pod as soon as the node was silent for too long', async () => {
+    const world = await filled();
+    world.node.beforeLoad = () => new Promise<never>(() => undefined);
+    world.node.mute(true);
+    const claimed = world.operator.claims.claim('default', 'nodejs', aClaim('c1', { deadlineMs: 60_000 }), never);
+    await world.clock.advance(8_000);
+    expect(world.node.loads).toHaveLength(1);
+    world.node.beforeLoad = () => undefined;
+    world.node.mute(false);
+    const { pod } = await world.run(claimed, 5_000);
+    expect(pod?.uid).not.toBe(world.node.loads[0]?.grant.podUid);
+    await world.untilStandby('nodejs', 3);
+    expect(uids(world)).not.toContain(world.node.loads[0]?.grant.podUid);
+  });
+});
+
 describe('when an operator begins while the host-agent of a node is away', () => {
   /** The claim of a minute and a half ago: its answer is known to whoever sent it. */
   async function withSettledInstance(change: Parameters<typeof aClaim>[1] = {}): Promise<OperatorWorld> {

@@ -165,7 +165,7 @@ export type PodReport = z.output<typeof podReportSchema>;
 export const MAX_NODE_DIGESTS = 10_000;
 
 /**
- * `GET /v1/events`: newline-delimited JSON, a SNAPSHOT first, then each change, a PING at least every 5 s.
+ * `GET /v1/events`: newline-delimited JSON, a SNAPSHOT first, then each change, a PING at least every 2 s.
  * A pod is offered to claims from its report of state `standby` on, and never after a report of another state or epoch.
  */
 export const nodeEventSchema = z.discriminatedUnion('type', [

@@ -6,7 +6,7 @@ import type { CodeCache } from '../cache/code-cache.ts';
 import type { NodeEvents } from '../events/node-events.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
 
-const PING_MS = 4_000;
+const PING_MS = 1_500;
 /** A reader that is this far behind is cut off: it comes back and gets a SNAPSHOT, which is smaller than what it missed. */
 const MAX_BACKLOG_BYTES = 1024 * 1024;
 

@@ -29,6 +29,8 @@ export interface HostAgentClient {
   /** Changes nothing when that code is on its way already. */
   prefetch(node: string, request: PrefetchRequest, options: { timeoutMs: number }): Promise<PrefetchStatus>;
   prefetches(node: string, digest: string, options: { timeoutMs: number }): Promise<PrefetchList>;
+  /** Nothing is heard from there: what is under way fails now, and what follows takes new connections. */
+  reset(node: string): void;
   /** One connection's worth of events, a SNAPSHOT first. Ends or throws when the connection does. */
   events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent>;
 }

@@ -5,8 +5,11 @@ import type { Log } from '../engine/log.ts';
 import type { HostAgentClient } from './host-agent-client.ts';
 import type { NodeView } from './node-view.ts';
 
-/** A host-agent that says nothing for this long, not even PING (every 5 s), is taken for gone. */
-const SILENCE_LIMIT_MS = 15_000;
+/**
+ * A host-agent that says nothing for this long, not even PING (every 2 s), is taken for gone: its pods are not offered, and loads that are on
+ * their way there fail, so that their claims go on elsewhere.
+ */
+const SILENCE_LIMIT_MS = 6_000;
 
 export interface NodeFollowerDeps {
   clock: Clock;
@@ -48,9 +51,11 @@ async function readEvents(
   let cancelTimer = (): void => undefined;
   const rewind = (): void => {
     cancelTimer();
-    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS, () =>
-      silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`)),
-    );
+    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS, () => {
+      silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`));
+      deps.view.silence(node);
+      deps.hostAgents.reset(node);
+    });
   };
   rewind();
   try {

@@ -53,6 +53,16 @@ describe('a load', () => {
     expect(seen).toMatchObject([{ method: 'POST', url: '/v1/load' }]);
   });
 
+  it('that is under way to a host-agent which is taken for gone fails then, and the next one takes a new connection', async () => {
+    answer = () => undefined;
+    const unanswered = expect(load(60_000)).rejects.toMatchObject({ status: 0, code: 'NoAnswer' });
+    await expect.poll(() => seen.length).toBe(1);
+    client.reset(NODE);
+    await unanswered;
+    answer = send(200, LOADED);
+    expect(await load()).toEqual(LOADED);
+  });
+
   it('has connections of its own, which the host-agent answers on its short way', async () => {
     const sockets = new Map<string, Set<unknown>>();
     answer = (response, request) => {

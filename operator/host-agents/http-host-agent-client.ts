@@ -27,6 +27,7 @@ const IDLE_MS = 60_000;
 
 /** Kept-alive connections to one node. */
 interface Lines {
+  endpoint: string;
   /** For loads alone: where anything else came on a connection, the host-agent does not take it on its short way any more. */
   loads: PlainClient;
   others: Pool;
@@ -49,6 +50,11 @@ export class HttpHostAgentClient implements HostAgentClient {
     if (endpoint === undefined) this.#lines.delete(node);
     else this.#lines.set(node, connect(endpoint, this.#connector));
     if (before !== undefined) destroy(before).catch(() => undefined);
+  }
+
+  reset(node: string): void {
+    const lines = this.#lines.get(node);
+    if (lines !== undefined) this.move(node, lines.endpoint);
   }
 
   get nodes(): string[] {
@@ -158,7 +164,7 @@ function connect(endpoint: string, connector: buildConnector.connector | undefin
     ...(connector !== undefined && { connect: connector }),
   });
   const loads = new PlainClient(endpoint, { connections: CONNECTIONS_PER_NODE, idleMs: IDLE_MS, connector });
-  return { loads, others };
+  return { endpoint, loads, others };
 }
 
 async function destroy({ loads, others }: Lines): Promise<void> {

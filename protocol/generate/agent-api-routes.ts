@@ -75,7 +75,7 @@ export const HOST_AGENT_API: ApiDescription = {
       path: '/v1/events',
       operationId: 'watchNode',
       summary: 'Follow the pods and the code cache of this node',
-      description: 'Newline-delimited JSON without end: a SNAPSHOT first, then each change, a PING at least every 5 s.',
+      description: 'Newline-delimited JSON without end: a SNAPSHOT first, then each change, a PING at least every 2 s.',
       replies: {
         200: { description: 'One event a line.', content: { 'application/x-ndjson': nodeEventSchema } },
       },

@@ -88,6 +88,30 @@ export class SecondNode implements AsyncDisposable {
     };
   }
 
+  /** From the first node and everything behind it, until this is disposed of; what runs on it runs on. */
+  async cutOff(): Promise<AsyncDisposable> {
+    const set = async (state: 'up' | 'down'): Promise<void> => {
+      const [ip, ...args] = this.#node.inside(['ip', 'link', 'set', 'eth0', state]);
+      await run(ip, args);
+    };
+    await set('down');
+    return {
+      [Symbol.asyncDispose]: async () => {
+        await set('up');
+        // went with the link
+        const [ip, ...args] = this.#node.inside([
+          'ip',
+          'route',
+          'replace',
+          'default',
+          'via',
+          this.#node.network.gatewayIp,
+        ]);
+        await run(ip, args);
+      },
+    };
+  }
+
   /** All at once, as by a cut of its power: everything on it is gone and says nothing. */
   async lose(): Promise<void> {
     await this.#programs.stop();

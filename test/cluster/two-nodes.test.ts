@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { CodeServer } from './code-server.ts';
 import { NODE_NAME } from './credentials.ts';
 import { Claimant } from './faults/claimant.ts';
+import { nodeProblems, type PodObject } from './faults/invariants.ts';
+import { readNode } from './faults/node-state.ts';
 import { Kubectl, until } from './kubectl.ts';
 import {
   createPool,
@@ -18,7 +20,7 @@ import {
   untilFull,
   untilRolledOut,
 } from './product.ts';
-import { SECOND_NODE, SecondNode } from './second-node.ts';
+import { isNodeReady, SECOND_NODE, SecondNode } from './second-node.ts';
 
 const access = inject('cluster');
 const LIMIT_MS = 90_000;
@@ -45,12 +47,6 @@ export const handler = async ({ host, port }) => {
 };
 `;
 
-interface PodObject {
-  metadata: { name: string; uid: string };
-  spec: { nodeName?: string };
-  status: { podIP?: string };
-}
-
 describe.skipIf(access?.own === undefined)('two nodes', () => {
   let kubectl: Kubectl;
   let codeServer: CodeServer;
@@ -61,6 +57,9 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
   const code = (note: string) => codeServer.add('index.mjs', `// ${note}\n${SOURCE}`);
   const pods = (namespace: string, selector: string): Promise<PodObject[]> =>
     kubectl.list<PodObject>(namespace, 'pods', `--selector=${selector}`);
+  const allPods = async (): Promise<PodObject[]> =>
+    (JSON.parse(await kubectl.run(['get', 'pods', '--all-namespaces', '--output=json'])) as { items: PodObject[] })
+      .items;
   const onSecond = async (namespace: string, selector: string): Promise<PodObject> => {
     const found = (await pods(namespace, selector)).find(({ spec }) => spec.nodeName === SECOND_NODE);
     if (found === undefined) throw new Error(`no pod with ${selector} on ${SECOND_NODE}`);
@@ -181,6 +180,48 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
     expect(await claimant.invoke(await claim(ON_SECOND, 'under-policies', fresh))).toBe('under-policies');
     codeServer.remove(fresh);
     expect(await claimant.invoke(await claim(ON_FIRST, 'peer-under-policies', fresh))).toBe('peer-under-policies');
+    await claimant.releaseAll();
+  });
+
+  test('a node that is cut off and comes back: claims go on elsewhere, its instances are kept, and what was ended meanwhile is gone', async () => {
+    await Promise.all([untilFull(kubectl, ON_EITHER, REPLICAS), untilFull(kubectl, ON_SECOND, 1)]);
+    const ended = await claim(ON_SECOND, 'ended-in-the-dark');
+    const kept = await claim(ON_SECOND, 'kept-in-the-dark');
+    {
+      await using _cut = await second.cutOff();
+      const startedMs = performance.now();
+      // as many as there are pods, of code that no node has: some of them meet the node that is cut off
+      const claimIds = Array.from({ length: REPLICAS }, (_, at) => `meanwhile-${at}`);
+      const elsewhere = code('elsewhere');
+      const claims = await Promise.all(claimIds.map((claimId) => claim(ON_EITHER, claimId, elsewhere)));
+      const tookMs = Math.round(performance.now() - startedMs);
+      process.stdout.write(`${REPLICAS} claims took ${tookMs} ms when a node was just cut off\n`);
+      expect(new Set(await Promise.all(claims.map(nodeOf)))).toEqual(new Set([NODE_NAME]));
+      expect(await Promise.all(claims.map((each) => claimant.invoke(each)))).toEqual(claimIds);
+      await claimant.release('ended-in-the-dark');
+      await until('the node to be NotReady', LIMIT_MS, async () => !(await isNodeReady(kubectl, SECOND_NODE)));
+    }
+    await until('the node to be Ready', LIMIT_MS, () => isNodeReady(kubectl, SECOND_NODE));
+    expect(await claimant.invoke(kept)).toBe('kept-in-the-dark');
+    expect((await claim(ON_SECOND, 'kept-in-the-dark')).pod).toEqual(kept.pod);
+    await Promise.all([untilFull(kubectl, ON_EITHER, REPLICAS), untilFull(kubectl, ON_SECOND, 1)]);
+    await until('nothing to be left over', LIMIT_MS, async () => {
+      const all = await allPods();
+      expect(all.map(({ metadata }) => metadata.uid)).not.toContain(ended.pod?.uid);
+      const found = await Promise.all(
+        [
+          [NODE_NAME, access?.own?.nodeFolder ?? ''],
+          [SECOND_NODE, second.folder],
+        ].map(async ([name, folder = '']) =>
+          nodeProblems(
+            await readNode(folder),
+            all.filter(({ spec }) => spec.nodeName === name),
+          ),
+        ),
+      );
+      expect(found).toEqual([[], []]);
+      return true;
+    });
     await claimant.releaseAll();
   });
 

@@ -27,6 +27,8 @@ export class HostAgentLink implements HostAgentClient {
   readonly #deps: HostAgentLinkDeps;
   readonly #name: string;
   readonly #streams = new Map<DelayedStream<NodeEvent>, string>();
+  /** By node: ends what is under way. */
+  readonly #resets = new Map<string, PromiseWithResolvers<never>>();
 
   constructor(deps: HostAgentLinkDeps, name: string) {
     this.#deps = deps;
@@ -43,6 +45,11 @@ export class HostAgentLink implements HostAgentClient {
 
   prefetch: HostAgentClient['prefetch'] = () => Promise.reject(new HostAgentError(501, 'NotSimulated', 'no prefetch'));
   prefetches: HostAgentClient['prefetches'] = () => Promise.resolve({ items: [] });
+
+  reset(node: string): void {
+    this.#resets.get(node)?.reject(noAnswer(node));
+    this.#resets.delete(node);
+  }
 
   events(node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
     const { clock, gate, random, faults, profile } = this.#deps;
@@ -111,7 +118,7 @@ export class HostAgentLink implements HostAgentClient {
     const { clock, random, gate, profile, actor } = this.#deps;
     const agent = this.#agent(node);
     const { latencyMs } = profile.hostAgents;
-    return callOverWire(
+    const answer = callOverWire(
       { clock, random, gate },
       {
         fate: this.#fate(),
@@ -126,6 +133,16 @@ export class HostAgentLink implements HostAgentClient {
         abortError: () => noAnswer(node),
       },
     );
+    return Promise.race([answer, this.#resetOf(node)]);
+  }
+
+  #resetOf(node: string): Promise<never> {
+    const known = this.#resets.get(node);
+    if (known !== undefined) return known.promise;
+    const reset = Promise.withResolvers<never>();
+    reset.promise.catch(() => undefined); // perhaps nothing is under way
+    this.#resets.set(node, reset);
+    return reset.promise;
   }
 
   #fate(): Fate {

@@ -85,7 +85,7 @@ export class SimNode {
   }
 
   #ping(): void {
-    this.#clock.after(5_000, () => {
+    this.#clock.after(2_000, () => {
       this.#tell({ type: 'PING' });
       this.#ping();
     });

@@ -13,6 +13,8 @@ import type { Clock } from '@warmpool/operator/engine/clock.ts';
 import type { KubeClient, Stored } from '@warmpool/operator/engine/kube-client.ts';
 import type { MemoryCluster } from '@warmpool/operator/memory/memory-cluster.ts';
 
+const PING_MS = 2_000;
+
 export interface FakeNodeOptions {
   name?: string;
   bootMs?: number;
@@ -43,6 +45,9 @@ export class FakeNode implements HostAgentClient {
   readonly #streams = new Set<(event: NodeEvent) => void>();
   #port = 20_000;
   #isSilent = false;
+  #isMute = false;
+  /** Ends what is under way, as a broken connection does. */
+  #reset = Promise.withResolvers<never>();
 
   constructor(clock: Clock, cluster: MemoryCluster, options: FakeNodeOptions = {}) {
     this.#clock = clock;
@@ -72,7 +77,7 @@ export class FakeNode implements HostAgentClient {
     if (report.state !== 'standby') throw new HostAgentError(409, 'PodNotStandby', `pod ${podUid} is ${report.state}`);
     this.report(podUid, { state: 'loading', claimId, digest: request.code.digest });
     try {
-      await this.beforeLoad(request);
+      await Promise.race([this.beforeLoad(request), this.#reset.promise]);
       await new Promise<void>((resolve) => void this.#clock.after(this.loadMs, resolve));
     } catch (error) {
       this.report(podUid, { state: 'failed', lastError: { code: 'Failed', message: String(error) } });
@@ -110,6 +115,7 @@ export class FakeNode implements HostAgentClient {
   logs: HostAgentClient['logs'] = () => Promise.resolve({ lines: [], truncated: false });
 
   async *events(_node: string, signal: AbortSignal): AsyncIterable<NodeEvent> {
+    while (this.#isMute && !signal.aborted) await new Promise<void>((resolve) => void this.#clock.after(100, resolve));
     const pods = [...this.#reports.values()];
     const waiting: NodeEvent[] = [
       { type: 'SNAPSHOT', node: this.name, pods, digests: [], ...(this.#peerUrl && { peerUrl: this.#peerUrl }) },
@@ -122,10 +128,10 @@ export class FakeNode implements HostAgentClient {
     this.#streams.add(push);
     const ping = (): void => {
       if (signal.aborted || !this.#streams.has(push)) return;
-      push({ type: 'PING' });
-      this.#clock.after(5_000, ping);
+      if (!this.#isMute) push({ type: 'PING' });
+      this.#clock.after(PING_MS, ping);
     };
-    this.#clock.after(5_000, ping);
+    this.#clock.after(PING_MS, ping);
     signal.addEventListener('abort', () => wake(), { once: true });
     try {
       while (!signal.aborted && !this.#isSilent) {
@@ -144,6 +150,17 @@ export class FakeNode implements HostAgentClient {
     for (const push of this.#streams) push({ type: 'PING' });
   }
 
+  reset(_node: string): void {
+    this.#reset.promise.catch(() => undefined);
+    this.#reset.reject(new HostAgentError(0, 'NoAnswer', 'the client was closed'));
+    this.#reset = Promise.withResolvers();
+  }
+
+  /** It is cut off: streams stay open and nothing comes, and new ones begin with nothing. */
+  mute(isMute: boolean): void {
+    this.#isMute = isMute;
+  }
+
   stateOf(podUid: string): PodReport['state'] | undefined {
     return this.#reports.get(podUid)?.state;
   }
@@ -159,7 +176,7 @@ export class FakeNode implements HostAgentClient {
     };
     const pod: PodReport = { ...before, ...change, seq: before.seq + 1 };
     this.#reports.set(podUid, pod);
-    for (const push of this.#streams) push({ type: 'POD', pod });
+    if (!this.#isMute) for (const push of this.#streams) push({ type: 'POD', pod });
   }
 
   async #boot(pod: Stored<Pod>): Promise<void> {

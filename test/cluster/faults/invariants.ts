@@ -14,6 +14,7 @@ export interface PodObject {
     deletionTimestamp?: string;
     labels?: Record<string, string>;
   };
+  spec: { nodeName?: string };
   status: { phase: string; podIP?: string };
 }
 interface PoolObject {
@@ -97,7 +98,7 @@ function objectProblems(pool: PoolObject | undefined, pods: PodObject[], { held 
 }
 
 /** I4: every mount, process, shim and record belongs to a pod that is there; code is in claimed pods, once (and perhaps its prepared form), and in no other. */
-function nodeProblems(node: NodeState, pods: PodObject[]): string[] {
+export function nodeProblems(node: NodeState, pods: PodObject[]): string[] {
   const found: string[] = [];
   const byUid = new Map(pods.map((pod) => [pod.metadata.uid, pod]));
   const warm = pods.filter(({ metadata }) => metadata.labels?.[LABEL_POOL] !== undefined);

@@ -8,6 +8,8 @@ const SLOTS = 64;
 export interface NodeNetwork {
   hostIp: string;
   nodeIp: string;
+  /** Where the node sends what is not for itself. */
+  gatewayIp: string;
   podCidr: string;
   serviceCidr: string;
   apiserverIp: string;
@@ -55,15 +57,16 @@ export async function connectBehind(
   await ip(gateway, 'route', 'add', podCidr, 'via', nodeIp);
   // what a node before it has left
   for (const range of [podCidr, nodeIp]) await ip([], 'route', 'replace', range, 'via', network.nodeIp);
-  return { ...network, nodeIp, podCidr };
+  return { ...network, nodeIp, gatewayIp, podCidr };
 }
 
 function networkOf(slot: number): NodeNetwork {
   const base = `10.${160 + slot}`;
-  const nodeIp = `${base}.255.2`;
+  const [hostIp, nodeIp] = [`${base}.255.1`, `${base}.255.2`];
   return {
-    hostIp: `${base}.255.1`,
+    hostIp,
     nodeIp,
+    gatewayIp: hostIp,
     podCidr: `${base}.0.0/20`,
     serviceCidr: `${base}.96.0/24`,
     apiserverIp: nodeIp,
