@@ -11,7 +11,10 @@ export const CORPUS: readonly { seed: number; found: string }[] = [
   { seed: 350, found: 'a new leader ended an old instance whose node it could not hear at once' },
   { seed: 463, found: 'a cold pod was taken for the answer to a create of the pool' },
   { seed: 636, found: 'a new leader believed a report of before the load and ended the instance' },
-  { seed: 1216, found: 'an attempt that outlived its leadership ended the instance that the next one had answered with' },
+  {
+    seed: 1216,
+    found: 'an attempt that outlived its leadership ended the instance that the next one had answered with',
+  },
   { seed: 1496, found: 'an instance was ended while a claim took it over from its idleness' },
   { seed: 1599, found: 'a release that outlived its leadership made an instance idle that its claim held again' },
   { seed: 3065, found: 'late news of the pods of a deleted pool were taken for those of its successor' },
