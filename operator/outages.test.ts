@@ -1,9 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { LABEL_CLAIM } from '@warmpool/protocol/names.ts';
+import { warmPoolClaimSpecSchema } from '@warmpool/protocol/warm-pool.ts';
 import { aClaim, aPool } from '../test/support/builders.ts';
 import { OperatorWorld } from '../test/support/operator-world.ts';
 import { HostAgentError } from './claims/host-agent-client.ts';
-import { PODS, WARM_POOLS, type Pod, type WarmPool } from './core/resources.ts';
+import { PODS, WARM_POOL_CLAIMS, WARM_POOLS, type Pod, type WarmPool, type WarmPoolClaim } from './core/resources.ts';
 import { KubeError } from './engine/kube-client.ts';
 
 const never = new AbortController().signal;
@@ -107,11 +108,36 @@ describe('when an operator begins while the host-agent of a node is away', () =>
   it('one that is asked for again is told what is waited for, within its deadline', async () => {
     const world = await withSettledInstance();
     await expect(claim(world, 'old', { deadlineMs: 1_000 })).rejects.toMatchObject({
-      code: 'ClaimDeadlineExceeded',
+      code: 'HostAgentUnavailable',
+      statusCode: 502,
+      retryAfterSeconds: 5,
       message: expect.stringMatching(
         /claim old has an instance on node node-1, .*host-agent cannot be heard/,
       ) as string,
     });
+  });
+
+  it('the object of one stays Ready', async () => {
+    const world = await filled();
+    const { function: fn, code, handler } = aClaim('x');
+    const object = {
+      apiVersion: 'warmpool.dev/v1alpha1',
+      kind: 'WarmPoolClaim',
+      metadata: { name: 'mine', namespace: 'default' },
+      spec: warmPoolClaimSpecSchema.parse({ poolName: 'nodejs', function: fn, code, handler }),
+    };
+    await world.kube.create<WarmPoolClaim>(WARM_POOL_CLAIMS, 'default', object);
+    const status = async () => (await world.kube.get<WarmPoolClaim>(WARM_POOL_CLAIMS, 'default', 'mine')).status;
+    await world.clock.advance(90_000);
+    const before = await status();
+    expect(before?.phase).toBe('Ready');
+    world.node.silence(true);
+    await world.restartOperator();
+    await world.clock.advance(300_000);
+    expect(await status()).toEqual(before);
+    world.node.silence(false);
+    await world.clock.advance(60_000);
+    expect(await status()).toEqual(before);
   });
 
   it('one can be released, and whoever asked for it again hears that', async () => {

@@ -37,6 +37,8 @@ export interface ClaimSample {
 /** How long an ended claim is remembered: a late retry gets the same word, not a second instance. */
 const RELEASED_KEEP_MS = 10 * 60_000;
 const USER_ERROR_KEEP_MS = 60_000;
+/** A host-agent that could not be heard for a whole deadline will hardly be back at once. */
+const RECOVERY_RETRY_SECONDS = 5;
 /** How long an instance that nobody was answered with waits for a retry of its claim. */
 const ABANDON_GRACE_MS = 10_000;
 
@@ -105,7 +107,8 @@ export class ClaimService {
     const { promise: late, reject } = Promise.withResolvers<never>();
     const cancelTimer = this.#deps.clock.after(request.deadlineMs, () => {
       const words = `claim ${entry.claimId} has an instance on node ${entry.claim.pod?.node ?? ''}, whose host-agent cannot be heard`;
-      reject(claimError('ClaimDeadlineExceeded', `${words} since another operator has taken over; send it again`));
+      const message = `${words} since another operator has taken over; send it again`;
+      reject(claimError('HostAgentUnavailable', message, { retryAfterSeconds: RECOVERY_RETRY_SECONDS }));
     });
     try {
       return await Promise.race([this.#join(entry, signal), late]);

@@ -52,6 +52,8 @@ export class WarmPoolClaimController {
       await this.#write(object, readyStatus(claim), 'Ready', 'the instance serves');
     } catch (error) {
       if (!(error instanceof ClaimError)) throw error;
+      // its instance serves on, as far as anybody knows
+      if (phase === 'Ready' && error.code === 'HostAgentUnavailable') throw error;
       const isTemporary = error.statusCode === 429 || error.statusCode === 503 || error.statusCode === 502;
       await this.#write(object, { phase: isTemporary ? 'Queued' : 'Failed' }, error.code, error.message);
       if (isTemporary) throw error;
