@@ -121,10 +121,11 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
     const rare = code('rare');
     expect(await nodeOf(await claim(ON_SECOND, 'from-store', rare))).toBe(SECOND_NODE);
     codeServer.remove(rare);
+    let tries = 0;
     await until('the operator to know who has it', LIMIT_MS, async () => {
-      const found = await claim(ON_EITHER, 'where-it-is', rare);
-      const isThere = (await nodeOf(found)) === SECOND_NODE;
-      await claimant.release('where-it-is');
+      const claimId = `where-it-is-${tries++}`;
+      const isThere = (await nodeOf(await claim(ON_EITHER, claimId, rare))) === SECOND_NODE;
+      await claimant.release(claimId);
       return isThere;
     });
     expect(await claimant.invoke(await claim(ON_FIRST, 'from-peer', rare))).toBe('from-peer');
