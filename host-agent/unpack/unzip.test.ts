@@ -49,6 +49,7 @@ describe('a zip archive', () => {
     ['a link out of the tree', { name: 'l', body: '../x', mode: 0o120777 }, /"l" is a link that may lead out/],
     ['a device', { name: 'dev', mode: 0o020666 }, /"dev" is a device/],
     ['a FIFO', { name: 'pipe', mode: 0o010666 }, /"pipe" is a FIFO/],
+    ['a type of file that there is not', { name: 'odd', body: 'x', mode: 0o070644 }, /"odd" is of the unknown type 7/],
     ['an encrypted entry', { name: 'secret', body: 'x', flags: 1 }, /"secret" is encrypted/],
     ['an unknown method', { name: 'm', body: 'x', method: 99 }, /"m" is compressed by the unsupported method 99/],
     ['a wrong checksum', { name: 'c', body: 'x', crc: 1 }, /"c" is damaged: its checksum/],

@@ -79,6 +79,7 @@ function kindOf(name: string, mode: number): 'file' | 'folder' | 'link' {
   if (type === 0o020000 || type === 0o060000) throw hostError.badEntry(name, 'is a device');
   if (type === 0o010000) throw hostError.badEntry(name, 'is a FIFO');
   if (type === 0o140000) throw hostError.badEntry(name, 'is a socket');
+  if (type !== 0 && type !== 0o100000) throw hostError.badEntry(name, `is of the unknown type ${type >> 12}`);
   return 'file';
 }
 
