@@ -27,6 +27,16 @@ async function stalled(world: OperatorWorld) {
   return status?.conditions?.find(({ type }) => type === 'Stalled');
 }
 
+/** What the control plane says of a pod whose node has stopped to report, or does again. */
+function setNodeReady(world: OperatorWorld, uid: string, isReady: boolean): Promise<unknown> {
+  const name = world.pods().find(({ metadata }) => metadata.uid === uid)?.metadata.name ?? '';
+  const conditions = [
+    { type: 'Ready', status: isReady ? 'True' : 'False' },
+    { type: 'ContainersReady', status: 'True' },
+  ];
+  return world.kube.patchStatus<Pod>(PODS, 'default', name, { status: { conditions } });
+}
+
 describe('while the host-agent of a node is away', () => {
   it('its standby pods are not offered, and stay: they are older than they may take to boot, and have booted', async () => {
     const world = await filled();
@@ -167,12 +177,16 @@ describe('when an operator begins while the host-agent of a node is away', () =>
     await expect(claim(world, 'old')).rejects.toMatchObject({ code: 'InstanceLost' });
   });
 
-  it('a claim that nobody may have been answered is given up, says so, and can be sent again', async () => {
+  it('so does one of a moment ago, unless its node is lost: then it is given up, says so, and can be claimed again', async () => {
     const world = await filled();
     await claim(world, 'young');
     world.node.silence(true);
     await world.restartOperator();
     await world.clock.advance(90_000);
+    const uid = podOf(world, 'young') ?? '';
+    expect(uid).not.toBe('');
+    await setNodeReady(world, uid, false);
+    await world.clock.advance(1_000);
     expect(world.operator.queries.get('default', 'young')).toMatchObject({
       state: 'failed',
       error: { code: 'PodLost', message: 'its node did not confirm that it was loaded' },
@@ -183,26 +197,17 @@ describe('when an operator begins while the host-agent of a node is away', () =>
 });
 
 describe('pods of a node that does not report to the control plane', () => {
-  const take = (world: OperatorWorld, uid: string, isReady: boolean): Promise<unknown> => {
-    const name = world.pods().find(({ metadata }) => metadata.uid === uid)?.metadata.name ?? '';
-    const conditions = [
-      { type: 'Ready', status: isReady ? 'True' : 'False' },
-      { type: 'ContainersReady', status: 'True' },
-    ];
-    return world.kube.patchStatus<Pod>(PODS, 'default', name, { status: { conditions } });
-  };
-
   it('are not offered until it does, and the pool says which node it is', async () => {
     const world = await filled();
     const before = uids(world);
-    await Promise.all(before.map((uid) => take(world, uid, false)));
+    await Promise.all(before.map((uid) => setNodeReady(world, uid, false)));
     await world.clock.advance(1_000);
     await expect(claim(world, 'c1', { deadlineMs: 1_000 })).rejects.toMatchObject({ code: 'ClaimDeadlineExceeded' });
     expect(await stalled(world)).toMatchObject({
       reason: 'NodeNotReady',
       message: expect.stringMatching(/^node node-1 does not report/) as string,
     });
-    await Promise.all(before.map((uid) => take(world, uid, true)));
+    await Promise.all(before.map((uid) => setNodeReady(world, uid, true)));
     expect(before).toContain((await claim(world, 'c2')).pod?.uid);
   });
 });

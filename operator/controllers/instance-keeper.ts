@@ -6,6 +6,7 @@ import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
+import { isNodeLost } from '../core/stall.ts';
 import { hasEnded, judgeInstance, wasSettled, type InstanceFacts } from '../core/judge-instance.ts';
 import {
   claimRecordOf,
@@ -47,6 +48,8 @@ export class InstanceKeeper {
   readonly #deps: InstanceKeeperDeps;
   /** When each process that has ended was first heard to have. */
   readonly #endHeardUnixMs = new Map<PodUid, number>();
+  /** Since when the node of each pod is heard and says nothing of it. */
+  readonly #unknownSinceUnixMs = new Map<PodUid, number>();
   #recoveringSinceUnixMs: number | undefined;
 
   constructor(deps: InstanceKeeperDeps) {
@@ -134,6 +137,7 @@ export class InstanceKeeper {
       holder,
       podTrouble: isFinished(pod) ? podTrouble(pod) : containerTrouble(pod),
       report,
+      ...this.#silence(pod, report),
       endHeardUnixMs: hasEnded(report) ? this.#firstHeard(uid) : undefined,
       epoch: idle?.epoch ?? entry?.epoch,
       readyAtUnixMs: entry?.readyAtUnixMs,
@@ -143,6 +147,17 @@ export class InstanceKeeper {
       recoveringSinceUnixMs: this.#recoveringSinceUnixMs,
       nowUnixMs: this.#deps.clock.now(),
     };
+  }
+
+  /** What it means that there is no report. A pod without a node is heard of by nobody. */
+  #silence(pod: StoredPod, report: PodReport | undefined): Partial<InstanceFacts> {
+    const uid = pod.metadata.uid as PodUid;
+    const { nodeName } = pod.spec;
+    const isNodeSilent = nodeName !== undefined && !this.#deps.nodes.isHeard(nodeName);
+    if (report !== undefined || isNodeSilent) this.#unknownSinceUnixMs.delete(uid);
+    else if (!this.#unknownSinceUnixMs.has(uid)) this.#unknownSinceUnixMs.set(uid, this.#deps.clock.now());
+    const unknownSinceUnixMs = this.#unknownSinceUnixMs.get(uid);
+    return { isNodeSilent, isNodeLost: isNodeLost(pod), unknownSinceUnixMs };
   }
 
   #firstHeard(uid: PodUid): number {
@@ -238,6 +253,7 @@ export class InstanceKeeper {
   #onGone(pod: StoredPod): void {
     const uid = pod.metadata.uid as PodUid;
     this.#endHeardUnixMs.delete(uid);
+    this.#unknownSinceUnixMs.delete(uid);
     this.#deps.idle.remove(uid);
     const entry = this.#deps.ledger.ofPod(uid);
     if (entry !== undefined) this.#lose(entry, 'its pod was deleted');

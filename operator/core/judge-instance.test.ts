@@ -111,8 +111,24 @@ describe('judgeInstance', () => {
     it('gives up a pod that was loaded for another claim', () => {
       expect(judgeInstance({ ...withReport({ claimId: 'other' }), holder: 'recovering' }).kind).toBe('lost');
     });
-    it('waits for a node that is silent, until the load can no longer come', () => {
-      const silent = facts({ holder: 'recovering', report: undefined, epoch: undefined });
+    const recovering = facts({ holder: 'recovering', report: undefined, epoch: undefined });
+    it('gives a node that is heard a moment to say something of it', () => {
+      const unknown = { ...recovering, unknownSinceUnixMs: NOW + 100_000 };
+      expect(judgeInstance({ ...unknown, nowUnixMs: NOW + 129_999 })).toEqual({ kind: 'keep', checkAfterMs: 1 });
+      expect(judgeInstance({ ...unknown, nowUnixMs: NOW + 130_000 }).kind).toBe('lost');
+    });
+    it('waits for a node that is silent, whatever it takes, and for its end', () => {
+      const silent = { ...recovering, isNodeSilent: true, ttlSeconds: 60 };
+      expect(judgeInstance(silent)).toEqual({ kind: 'keep', checkAfterMs: 10_000 });
+      expect(judgeInstance({ ...silent, nowUnixMs: NOW + 59_000 })).toEqual({ kind: 'keep', checkAfterMs: 100 });
+      expect(judgeInstance({ ...silent, nowUnixMs: NOW + 59_100 }).kind).toBe('expired');
+    });
+    it('waits for a node that is lost until the load can no longer come, unless the claim was answered long ago', () => {
+      const silent = { ...recovering, isNodeSilent: true, isNodeLost: true };
+      expect(judgeInstance({ ...silent, recoveringSinceUnixMs: NOW + 61_000 })).toEqual({
+        kind: 'keep',
+        checkAfterMs: 10_000,
+      });
       expect(judgeInstance(silent)).toEqual({ kind: 'keep', checkAfterMs: 31_000 });
       expect(judgeInstance({ ...silent, nowUnixMs: NOW + 31_000 }).kind).toBe('lost');
     });

@@ -10,6 +10,12 @@ export interface InstanceFacts {
   podTrouble: string | undefined;
   /** What its node says now. */
   report: PodReport | undefined;
+  /** Its node cannot be heard at all. */
+  isNodeSilent?: boolean;
+  /** The node does not report to the control plane either. */
+  isNodeLost?: boolean;
+  /** Since when its node is heard and says nothing of it. */
+  unknownSinceUnixMs?: number | undefined;
   /** When a report that its process has ended was first seen. */
   endHeardUnixMs?: number | undefined;
   /** The process that the claim was loaded into, once known. */
@@ -32,14 +38,16 @@ export type Verdict =
   /** Its time is over. */
   | { kind: 'expired'; message: string };
 
-/** A node that is not heard may have restarted its host-agent: this long after the load's deadline it still may speak up. */
+/** A node that is lost may come back, one that is back may still look around: this much longer it may speak up. */
 const NODE_GRACE_MS = 30_000;
+/** A node that is heard again and says nothing of a pod causes no event. */
+const SILENT_LOOK_MS = 10_000;
 /** From its load's deadline on a claim is answered, or its pod ended, within this, if there is an operator. */
 const SETTLED_MS = 60_000;
 /** A node hears at once that a process has ended; the kubelet says a second later what ended it, as only it can when memory ran out. */
 const KUBELET_WORDS_MS = 3_000;
 
-/** Keep, recover or end a claimed pod. Every claimed pod that nobody can use ends within a bound. */
+/** Keep, recover or end a claimed pod. Every claimed pod that nobody can use ends within a bound, once its node is heard, lost or gone. */
 export function judgeInstance(facts: InstanceFacts): Verdict {
   const { record, report, nowUnixMs } = facts;
   if (record === undefined) return { kind: 'lost', message: 'its claim record is missing or unreadable' };
@@ -85,7 +93,7 @@ export function wasSettled({ loadDeadlineUnixMs }: ClaimRecord, recoveringSinceU
 }
 
 function judgeRecovering(facts: InstanceFacts, record: ClaimRecord): Verdict {
-  const { report, recoveringSinceUnixMs: sinceUnixMs = 0, nowUnixMs } = facts;
+  const { report, recoveringSinceUnixMs: sinceUnixMs = 0, unknownSinceUnixMs = 0, nowUnixMs } = facts;
   const isServing = report?.state === 'ready' || report?.state === 'busy';
   if (report !== undefined && isServing) {
     if (report.claimId === record.loadedAs && report.address !== undefined) return { kind: 'recovered', report };
@@ -93,8 +101,9 @@ function judgeRecovering(facts: InstanceFacts, record: ClaimRecord): Verdict {
   }
   // nobody is left who would load it
   if (report?.state === 'standby') return { kind: 'lost', message: 'it was claimed but never loaded' };
-  if (wasSettled(record, sinceUnixMs)) return remaining([lifeEnd(facts)], nowUnixMs);
-  const leftMs = Math.max(record.loadDeadlineUnixMs, sinceUnixMs) + NODE_GRACE_MS - nowUnixMs;
+  if (facts.isNodeSilent === true && (facts.isNodeLost !== true || wasSettled(record, sinceUnixMs)))
+    return sooner(remaining([lifeEnd(facts)], nowUnixMs), SILENT_LOOK_MS);
+  const leftMs = Math.max(record.loadDeadlineUnixMs, sinceUnixMs, unknownSinceUnixMs) + NODE_GRACE_MS - nowUnixMs;
   if (leftMs <= 0) return { kind: 'lost', message: 'its node did not confirm that it was loaded' };
   return { kind: 'keep', checkAfterMs: leftMs };
 }
@@ -104,6 +113,12 @@ function idleEnd(facts: InstanceFacts): number | undefined {
   const { report, readyAtUnixMs } = facts;
   if (report?.idleSinceUnixMs === undefined || report.inFlight > 0 || report.state !== 'ready') return undefined;
   return after(Math.max(report.idleSinceUnixMs, readyAtUnixMs ?? 0), facts.idleTimeoutSeconds);
+}
+
+function sooner(verdict: Verdict, checkAfterMs: number): Verdict {
+  return verdict.kind === 'keep'
+    ? { kind: 'keep', checkAfterMs: Math.min(checkAfterMs, verdict.checkAfterMs ?? Infinity) }
+    : verdict;
 }
 
 interface Limit {
