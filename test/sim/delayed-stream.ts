@@ -23,15 +23,20 @@ export class DelayedStream<T> implements AsyncIterable<T> {
   /** The reader may not know it yet. */
   #isBroken = false;
   #waiting: PromiseWithResolvers<IteratorResult<T>> | undefined;
+  readonly #signal: AbortSignal;
+  readonly #forgetDeath: () => void;
+  readonly #onAbort = (): void => {
+    this.#arrived = [];
+    this.#arrive({ end: this.#deps.abortError() });
+  };
 
   constructor(deps: DelayedStreamDeps, signal: AbortSignal) {
     this.#deps = deps;
-    const onAbort = (): void => {
-      this.#arrived = [];
-      this.#arrive({ end: deps.abortError() });
-    };
-    if (signal.aborted) onAbort();
-    else signal.addEventListener('abort', onAbort, { once: true });
+    this.#signal = signal;
+    if (signal.aborted) this.#onAbort();
+    else signal.addEventListener('abort', this.#onAbort, { once: true });
+    // Node keeps a signal of several for ever that somebody listens to, and this stream's whole world with it
+    this.#forgetDeath = deps.gate.onDeath(() => signal.removeEventListener('abort', this.#onAbort));
   }
 
   get isOver(): boolean {
@@ -128,6 +133,8 @@ export class DelayedStream<T> implements AsyncIterable<T> {
     if (this.#isOver) return;
     this.#isOver = true;
     this.#onWay = [];
+    this.#signal.removeEventListener('abort', this.#onAbort);
+    this.#forgetDeath();
     this.#deps.onClosed();
   }
 }

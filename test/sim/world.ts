@@ -166,13 +166,15 @@ export class World {
     } catch (error) {
       if (!(error instanceof Violation)) throw error;
     }
-    return {
+    const result = {
       seed: this.#seed,
       violation: this.#violation,
       fingerprint: this.trace.fingerprint,
       lastLines: this.#evidence,
       virtualMs: this.clock.monotonic(),
     };
+    for (const replica of this.#replicas) replica.crash('at the end of the world');
+    return result;
   }
 
   async #badTime(): Promise<void> {
