@@ -10,6 +10,8 @@ import type { NodeView } from './node-view.ts';
  * their way there fail, so that their claims go on elsewhere.
  */
 const SILENCE_LIMIT_MS = 6_000;
+/** The last part of it: a process that stood still finds its timers due before it has read what was said meanwhile. */
+const SECOND_LOOK_MS = 500;
 
 export interface NodeFollowerDeps {
   clock: Clock;
@@ -51,11 +53,14 @@ async function readEvents(
   let cancelTimer = (): void => undefined;
   const rewind = (): void => {
     cancelTimer();
-    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS, () => {
-      silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`));
-      deps.view.silence(node);
-      deps.hostAgents.reset(node);
+    cancelTimer = deps.clock.after(SILENCE_LIMIT_MS - SECOND_LOOK_MS, () => {
+      cancelTimer = deps.clock.after(SECOND_LOOK_MS, giveUp);
     });
+  };
+  const giveUp = (): void => {
+    silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`));
+    deps.view.silence(node);
+    deps.hostAgents.reset(node);
   };
   rewind();
   try {
