@@ -72,7 +72,7 @@ export async function findOrBuild<Name extends BinaryName>(
     const go = await findOnPath('go', env);
     const what = `${unbuilt.join(', ')} ${toolset.version}`;
     if (go === undefined) return { missing: `${what}: not in the cache, and go was not found to build it` };
-    process.stdout.write(`building ${what}; this takes minutes the first time\n`);
+    process.stderr.write(`building ${what}; this takes minutes the first time\n`);
     await build(go, toolset, unbuilt, cache, env);
   }
   return { paths: Object.fromEntries(paths) as Record<Name, string> };

@@ -66,7 +66,7 @@ export async function buildImages(recipes: ImageRecipe[], env: NodeJS.ProcessEnv
   for (const recipe of recipes) {
     const archive = join(cache, `${fileName(recipe.tag)}-${await recipeKey(recipe)}.tar`);
     if (!existsSync(archive)) {
-      process.stdout.write(`building the image ${recipe.tag}\n`);
+      process.stderr.write(`building the image ${recipe.tag}\n`);
       await builder.build(recipe, archive);
       await removeOutdated(cache);
     }

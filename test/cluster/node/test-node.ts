@@ -95,7 +95,7 @@ async function removeAbandonedNodes(): Promise<void> {
     const holder = await isRunning(join(folder, 'holder'));
     if (holder !== undefined) process.kill(holder, 'SIGKILL');
     await run(join(SCRIPTS, 'remove.sh'), [folder], { timeout: STOP_LIMIT_MS });
-    process.stdout.write(`removed what an earlier run left: ${basename(folder)}\n`);
+    process.stderr.write(`removed what an earlier run left: ${basename(folder)}\n`);
   }
 }
 
