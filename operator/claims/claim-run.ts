@@ -203,11 +203,11 @@ export class ClaimRun {
     };
   }
 
-  /** A claim belongs to one term: one that was overtaken by a change of leadership stops here. */
   #isTermOver({ term }: LedgerEntry): boolean {
     return this.#deps.servingTerm() !== term;
   }
 
+  /** A claim belongs to one term: one that was overtaken by a change of leadership stops here. */
   #requireTerm(entry: LedgerEntry, candidate?: Candidate): void {
     if (!this.#isTermOver(entry)) return;
     if (candidate !== undefined) this.#deps.inventory.putBack(candidate);

@@ -59,6 +59,7 @@ async function readEvents(
   };
   const giveUp = (): void => {
     silence.abort(new Error(`node ${node} was silent for ${SILENCE_LIMIT_MS} ms`));
+    // before the loads fail: nobody shall wait for a kill that goes there
     deps.view.silence(node);
     deps.hostAgents.reset(node);
   };

@@ -6,7 +6,6 @@ import { LABEL_POOL } from '@warmpool/protocol/names.ts';
 import type { Clock } from '../engine/clock.ts';
 import type { Log } from '../engine/log.ts';
 import type { ObjectStore } from '../engine/store.ts';
-import { isNodeLost } from '../core/stall.ts';
 import { hasEnded, judgeInstance, wasSettled, type InstanceFacts } from '../core/judge-instance.ts';
 import {
   claimRecordOf,
@@ -20,6 +19,7 @@ import {
   type StoredPod,
 } from '../core/pod-view.ts';
 import type { Pod } from '../core/resources.ts';
+import { isNodeLost } from '../core/stall.ts';
 import { claimError } from '../errors.ts';
 import { endRecovery, newEntry, type ClaimLedger, type LedgerEntry } from '../claims/claim-ledger.ts';
 import type { IdleInstances } from '../claims/idle-instances.ts';

@@ -16,7 +16,14 @@ export interface ClusterAccess {
   kubectl: string;
   kubeconfig: string;
   /** Undefined where `KUBECONFIG` names a cluster that somebody else runs: no node to look into, none to hurt. */
-  own: (Omit<OwnCluster, 'cluster' | 'kubectl'> & { nodeFolder: string; network: NodeNetwork }) | undefined;
+  own: OwnAccess | undefined;
+}
+
+export interface OwnAccess extends Omit<OwnCluster, 'cluster' | 'kubectl'> {
+  nodeFolder: string;
+  network: NodeNetwork;
+  /** The binary of kube-router. */
+  policyEnforcer: string;
 }
 
 const run = promisify(execFile);
@@ -35,11 +42,13 @@ export default async function setup(project: TestProject): Promise<(() => Promis
     project.provide('cluster', { kubectl: tools.paths.kubectl, kubeconfig: env['KUBECONFIG'], own: undefined });
     return undefined;
   }
+  const enforcer = await findOrBuild(['kube-router'], env);
+  if ('missing' in enforcer) return skip(enforcer.missing);
   const found = await bringUpCluster(env);
   if ('missing' in found) return skip(found.missing);
   const { cluster, kubectl, ...parts } = found;
   const { folder, network } = cluster.node;
-  const own = { ...parts, nodeFolder: folder, network };
+  const own = { ...parts, nodeFolder: folder, network, policyEnforcer: enforcer.paths['kube-router'] };
   project.provide('cluster', { kubectl, kubeconfig: cluster.kubeconfig, own });
   return () => cluster.stop();
 }

@@ -15,7 +15,6 @@ export const CLUSTER_BINARIES = [
   'kube-scheduler',
   'kube-proxy',
   'kubelet',
-  'kube-router',
 ] as const;
 export type ClusterBinary = (typeof CLUSTER_BINARIES)[number];
 

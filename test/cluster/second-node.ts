@@ -44,9 +44,9 @@ export class SecondNode implements AsyncDisposable {
   static async join({ own, kubeconfig }: ClusterAccess, kubectl: Kubectl): Promise<SecondNode> {
     if (own === undefined)
       throw new Error('a node can join the cluster that these tests have brought up, and no other');
-    const { nodeFolder, network, binaries, pauseArchive, productArchives } = own;
+    const { nodeFolder, network, binaries, policyEnforcer, pauseArchive, productArchives } = own;
     const node = await startTestNode({ folder: nodeFolder, network });
-    const programs = new NodePrograms(node, binaries);
+    const programs = new NodePrograms(node, { ...binaries, 'kube-router': policyEnforcer });
     try {
       const credentials = await makeNodeCredentials(credentialsFolder(nodeFolder), node.network, SECOND_NODE);
       await programs.startContainers([pauseArchive, ...productArchives]);
@@ -90,24 +90,13 @@ export class SecondNode implements AsyncDisposable {
 
   /** From the first node and everything behind it, until this is disposed of; what runs on it runs on. */
   async cutOff(): Promise<AsyncDisposable> {
-    const set = async (state: 'up' | 'down'): Promise<void> => {
-      const [ip, ...args] = this.#node.inside(['ip', 'link', 'set', 'eth0', state]);
-      await run(ip, args);
-    };
-    await set('down');
+    const ip = (...args: string[]): Promise<string> => this.#programs.output(['ip', ...args]);
+    await ip('link', 'set', 'eth0', 'down');
     return {
       [Symbol.asyncDispose]: async () => {
-        await set('up');
+        await ip('link', 'set', 'eth0', 'up');
         // went with the link
-        const [ip, ...args] = this.#node.inside([
-          'ip',
-          'route',
-          'replace',
-          'default',
-          'via',
-          this.#node.network.gatewayIp,
-        ]);
-        await run(ip, args);
+        await ip('route', 'replace', 'default', 'via', this.#node.network.gatewayIp);
       },
     };
   }

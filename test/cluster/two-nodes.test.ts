@@ -57,9 +57,6 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
   const code = (note: string) => codeServer.add('index.mjs', `// ${note}\n${SOURCE}`);
   const pods = (namespace: string, selector: string): Promise<PodObject[]> =>
     kubectl.list<PodObject>(namespace, 'pods', `--selector=${selector}`);
-  const allPods = async (): Promise<PodObject[]> =>
-    (JSON.parse(await kubectl.run(['get', 'pods', '--all-namespaces', '--output=json'])) as { items: PodObject[] })
-      .items;
   const onSecond = async (namespace: string, selector: string): Promise<PodObject> => {
     const found = (await pods(namespace, selector)).find(({ spec }) => spec.nodeName === SECOND_NODE);
     if (found === undefined) throw new Error(`no pod with ${selector} on ${SECOND_NODE}`);
@@ -67,11 +64,8 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
   };
   const nodeOf = async ({ pod }: Claim): Promise<string | undefined> =>
     (await kubectl.get<PodObject>(POOL_NAMESPACE, 'pod', pod?.name ?? '')).spec.nodeName;
-  const claim = async (pool: string, claimId: string, of = code('any')): Promise<Claim> => {
-    const { answer, ...tried } = await claimant.send(pool, claimId, { code: of });
-    if (answer?.claim === undefined) throw new Error(`claim ${claimId}: ${JSON.stringify(answer ?? tried)}`);
-    return answer.claim;
-  };
+  const claim = (pool: string, claimId: string, of = code('any')): Promise<Claim> =>
+    claimant.claim(pool, claimId, { code: of });
 
   beforeAll(async () => {
     if (access === undefined || access.own === undefined) return;
@@ -207,7 +201,7 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
     expect((await claim(ON_SECOND, 'kept-in-the-dark')).pod).toEqual(kept.pod);
     await Promise.all([untilFull(kubectl, ON_EITHER, REPLICAS), untilFull(kubectl, ON_SECOND, 1)]);
     await until('nothing to be left over', LIMIT_MS, async () => {
-      const all = await allPods();
+      const all = await kubectl.list<PodObject>('', 'pods', '--all-namespaces');
       expect(all.map(({ metadata }) => metadata.uid)).not.toContain(ended.pod?.uid);
       const found = await Promise.all(
         [

@@ -69,8 +69,8 @@ export class Claimant {
   }
 
   /** One that must succeed. */
-  async claim(pool: string, claimId: string): Promise<Claim> {
-    const { answer, ...tried } = await this.send(pool, claimId);
+  async claim(pool: string, claimId: string, more: object = {}): Promise<Claim> {
+    const { answer, ...tried } = await this.send(pool, claimId, more);
     if (answer?.claim === undefined) throw new Error(`claim ${claimId}: ${JSON.stringify(answer ?? tried)}`);
     return answer.claim;
   }

@@ -30,9 +30,7 @@ export async function connectNode(holderPid: number): Promise<NodeNetwork> {
     const network = networkOf(slot);
     const link = `wpnode${slot}`;
     if (!(await addLink([], link, holderPid))) continue;
-    await setUpLink(holderPid, network.nodeIp, network.hostIp);
-    await ip([], 'address', 'add', `${network.hostIp}/30`, 'dev', link);
-    await ip([], 'link', 'set', link, 'up');
+    await setUpLink([], link, holderPid, network);
     for (const range of [network.podCidr, network.serviceCidr]) {
       await ip([], 'route', 'add', range, 'via', network.nodeIp);
     }
@@ -51,9 +49,7 @@ export async function connectBehind(
   const link = 'eth1';
   const gateway = enter(gatewayPid);
   if (!(await addLink(gateway, link, holderPid))) throw new Error('there is a node behind this one already');
-  await setUpLink(holderPid, nodeIp, gatewayIp);
-  await ip(gateway, 'address', 'add', `${gatewayIp}/30`, 'dev', link);
-  await ip(gateway, 'link', 'set', link, 'up');
+  await setUpLink(gateway, link, holderPid, { nodeIp, gatewayIp });
   await ip(gateway, 'route', 'add', podCidr, 'via', nodeIp);
   // what a node before it has left
   for (const range of [podCidr, nodeIp]) await ip([], 'route', 'replace', range, 'via', network.nodeIp);
@@ -84,10 +80,21 @@ async function ip(where: string[], ...args: string[]): Promise<void> {
   await run(program, rest);
 }
 
-async function setUpLink(holderPid: number, nodeIp: string, gatewayIp: string): Promise<void> {
+/** Both ends: `link` where the gateway is, and the node's own. */
+async function setUpLink(
+  gateway: string[],
+  link: string,
+  holderPid: number,
+  { nodeIp, gatewayIp }: Pick<NodeNetwork, 'nodeIp' | 'gatewayIp'>,
+): Promise<void> {
   const inside = enter(holderPid);
-  await ip(inside, 'address', 'add', `${nodeIp}/30`, 'dev', 'eth0');
-  await ip(inside, 'link', 'set', 'eth0', 'up');
+  for (const [where, device, address] of [
+    [inside, 'eth0', nodeIp],
+    [gateway, link, gatewayIp],
+  ] as const) {
+    await ip(where, 'address', 'add', `${address}/30`, 'dev', device);
+    await ip(where, 'link', 'set', device, 'up');
+  }
   await ip(inside, 'route', 'add', 'default', 'via', gatewayIp);
 }
 
