@@ -20,7 +20,7 @@ import { Watchdog } from './watchdog.mjs';
 const WATCHDOG_DELAY_MS = 500;
 const SERVED_KEEP_ALIVE_MS = 65_000;
 
-/** @typedef {{ config: import('./config.mjs').Config, held?: import('./held/held-modules.mjs').HeldModules | undefined, terminationPath: string, watchdogPath: string, endProcess?: (code: number) => void, watchdogDelayMs?: number }} AgentDeps */
+/** @typedef {{ config: import('./config.mjs').Config, held?: import('./held/held-modules.mjs').HeldModules | undefined, terminationPath: string, watchdogPath: string, whenAccepted?: () => void, endProcess?: (code: number) => void, watchdogDelayMs?: number }} AgentDeps */
 
 /**
  * The parts of one agent, wired. The process's own hooks (output, exit, uncaught errors) are taken by `hook` and given
@@ -32,6 +32,7 @@ export function createAgent({
   held,
   terminationPath,
   watchdogPath,
+  whenAccepted = () => {},
   endProcess,
   watchdogDelayMs = WATCHDOG_DELAY_MS,
 }) {
@@ -89,6 +90,7 @@ export function createAgent({
     invocations,
     listen: () => listenOn(served, config),
     watchApp: () => app.countTraffic(general),
+    whenAccepted,
     whenReady: () => watchdog.startLater(watchdogDelayMs),
     discard,
   });

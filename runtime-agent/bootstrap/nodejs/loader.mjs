@@ -27,6 +27,7 @@ const LONGEST_TIMER_MS = 2 ** 31 - 1;
  * @property {import('./invocations.mjs').Invocations} invocations
  * @property {() => Promise<void>} listen serves the handler on the served port
  * @property {() => void} watchApp starts to count the app's requests
+ * @property {() => void} whenAccepted before anything of the load is done
  * @property {() => void} whenReady
  * @property {(reason: TerminationReason, message: string) => void} discard
  */
@@ -81,8 +82,9 @@ export class Loader {
 
   /** @param {LoadRequest} request @param {(reply: LoadReply) => void} answerEarly @returns {Promise<LoadReply>} */
   async #run(request, answerEarly) {
-    const { lifecycle, whenReady, app, discard } = this.#deps;
+    const { lifecycle, whenAccepted, whenReady, app, discard } = this.#deps;
     const startedAt = performance.now();
+    whenAccepted();
     lifecycle.moveTo('loading');
     const { initTimeoutMs } = request.limits;
     const { promise: aborted, reject } = Promise.withResolvers();

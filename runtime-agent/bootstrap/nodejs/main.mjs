@@ -3,6 +3,7 @@ import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import { createAgent } from './agent.mjs';
 import { ConfigError, takeConfig } from './config.mjs';
+import { collectNow, pauseIdleCollection, resumeIdleCollection } from './idle-collection.mjs';
 import { rehearse } from './rehearsal.mjs';
 import { writeTermination } from './termination.mjs';
 
@@ -29,7 +30,8 @@ async function boot(config) {
   try {
     const held = await preImport(config);
     if (config.rehearses) await rehearse(config);
-    const agent = createAgent({ config, held, terminationPath, watchdogPath: path.join(folder, 'watchdog.sock') });
+    const watchdogPath = path.join(folder, 'watchdog.sock');
+    const agent = createAgent({ config, held, terminationPath, watchdogPath, whenAccepted: resumeIdleCollection });
     process.on('SIGTERM', () => endOnSignal('SIGTERM'));
     process.on('SIGINT', () => endOnSignal('SIGINT'));
     /** @param {string} signal */
@@ -44,6 +46,7 @@ async function boot(config) {
     agent.hook();
     held?.becomeReady();
     process.argv.splice(1);
+    pauseIdleCollection();
     agent.lifecycle.moveTo('standby');
     renameSync(hidden, config.socketPath);
   } catch (error) {
@@ -86,6 +89,7 @@ async function preImport({ preImport: names, preImportFolder, socketPath, settin
     return startAnew(start.folder, { ...start.env, WARMPOOL_PRE_IMPORT: others.join(',') });
   }
   for (const [name, reason] of result.left) tellLeft(name, reason);
+  collectNow();
   return result.held;
 }
 
