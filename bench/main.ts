@@ -7,6 +7,7 @@ import { LOAD_USAGE, readLoadConfig } from './load/config.ts';
 import { benchLoads, loadTable } from './load/main.ts';
 import { benchMounts, mountTable, MOUNT_USAGE, readMountConfig } from './mount.ts';
 import { benchPrepared, preparedTable, PREPARED_USAGE, readPreparedConfig } from './prepared/main.ts';
+import { optionsOrUsage } from '../test/support/options-or-usage.ts';
 
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
@@ -44,21 +45,15 @@ function table(result: ClaimBenchResult): string {
   ].join('\n');
 }
 
-/** Measures and prints; `undefined` when the options are wrong, which it has said then. */
+/** Measures and prints; `undefined` when only help was wanted or the options are wrong, which it has said then. */
 async function run<C extends { json: boolean }, R>(
   readConfig: (argv: string[]) => C,
   usage: string,
   bench: (config: C) => Promise<R>,
   toTable: (result: R) => string,
 ): Promise<R | undefined> {
-  let config;
-  try {
-    config = readConfig(rest);
-  } catch (error) {
-    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n${usage}\n`);
-    process.exitCode = 2;
-    return undefined;
-  }
+  const config = optionsOrUsage(usage, () => readConfig(rest));
+  if (config === undefined) return undefined;
   const result = await bench(config);
   process.stdout.write(`${config.json ? JSON.stringify(result) : toTable(result)}\n`);
   return result;
@@ -66,7 +61,7 @@ async function run<C extends { json: boolean }, R>(
 
 const [name, ...rest] = process.argv.slice(2);
 if (name === 'delivery') {
-  const isPlaced = rest.some((word) => word.startsWith('--folder'));
+  const isPlaced = rest.some((word) => word.startsWith('--folder') || word === '--help');
   if (isPlaced || !ranOnOwnDisk()) await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
 } else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);

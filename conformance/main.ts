@@ -13,7 +13,8 @@ import { runCases } from './run-cases.ts';
 const CANNOT_RUN = 2;
 
 try {
-  process.exitCode = await main(readConfig(process.argv.slice(2), process.env));
+  if (process.argv.includes('--help')) process.stdout.write(`${USAGE}\n`);
+  else process.exitCode = await main(readConfig(process.argv.slice(2), process.env));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);
   process.exitCode = CANNOT_RUN;

@@ -91,6 +91,10 @@ function isSaid(error: unknown): error is Error {
 }
 
 function configOrUsage(): LocalConfig | undefined {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`);
+    return undefined;
+  }
   try {
     return readConfig(process.argv.slice(2), process.env);
   } catch (error) {

@@ -99,6 +99,10 @@ function fail(error: unknown, exitCode: number, rest = ''): never {
 }
 
 function configuration(): OperatorConfig {
+  if (process.argv.includes('--help')) {
+    process.stdout.write(`${USAGE}\n`);
+    process.exit(0);
+  }
   try {
     return readConfig(process.argv.slice(2), process.env);
   } catch (error) {

@@ -3,30 +3,16 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { Worker } from 'node:worker_threads';
+import { optionsOrUsage } from '../support/options-or-usage.ts';
 import { archiveCase, FUZZED_FORMATS } from './archive-cases.ts';
 import { hasSecondReader, judge } from './judge.ts';
 
-const USAGE = 'npm run fuzz -- [--minutes N] [--seed S] [--from INDEX] [--formats tar,zip,…] [--keep DIR]';
+const USAGE = 'usage: npm run fuzz -- [--minutes N] [--seed S] [--from INDEX] [--formats tar,zip,…] [--keep DIR]';
 const STALLED_SECONDS = 60;
 
 /** Unpacks made-up archives until the time is over; says each that is handled wrongly, and keeps its bytes in `--keep`. */
-async function main(): Promise<number> {
-  const { values } = parseArgs({
-    options: {
-      minutes: { type: 'string', default: '1' },
-      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
-      from: { type: 'string', default: '0' },
-      formats: { type: 'string', default: FUZZED_FORMATS.join(',') },
-      keep: { type: 'string' },
-    },
-  });
-  const [minutes = 0, seed = Number.NaN, from = 0] = [values.minutes, values.seed, values.from].map(Number);
-  const formats = FUZZED_FORMATS.filter((format) => values.formats.split(',').includes(format));
-  if (!(minutes > 0) || !Number.isInteger(seed) || !Number.isInteger(from) || formats.length === 0) {
-    console.error(USAGE);
-    return 2;
-  }
-  if (values.keep !== undefined) mkdirSync(values.keep, { recursive: true });
+async function main({ minutes, seed, from, formats, keep }: Options): Promise<number> {
+  if (keep !== undefined) mkdirSync(keep, { recursive: true });
   const withSecond = hasSecondReader();
   if (!withSecond) console.log('without a second reader: bsdtar is not installed');
   const scratch = mkdtempSync(join(tmpdir(), 'warmpool-fuzz-'));
@@ -41,8 +27,8 @@ async function main(): Promise<number> {
       if (finding === undefined) continue;
       findings++;
       console.log(`seed ${seed} case ${index} (${archive.format}): ${finding}`);
-      if (values.keep !== undefined)
-        writeFileSync(join(values.keep, `${seed}-${index}.${archive.format.split(' ')[0]}`), archive.bytes);
+      if (keep !== undefined)
+        writeFileSync(join(keep, `${seed}-${index}.${archive.format.split(' ')[0]}`), archive.bytes);
     }
   } finally {
     rmSync(scratch, { recursive: true, force: true });
@@ -69,4 +55,28 @@ function watchProgress(seed: number): Int32Array {
   return progress;
 }
 
-process.exitCode = await main();
+type Options = ReturnType<typeof readOptions>;
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      minutes: { type: 'string', default: '1' },
+      seed: { type: 'string', default: String(Date.now() % 1_000_000) },
+      from: { type: 'string', default: '0' },
+      formats: { type: 'string', default: FUZZED_FORMATS.join(',') },
+      keep: { type: 'string' },
+    },
+  });
+  const [minutes = 0, seed = Number.NaN, from = 0] = [values.minutes, values.seed, values.from].map(Number);
+  if (!(minutes > 0)) throw new Error(`--minutes: must be a number above 0, not "${values.minutes}"`);
+  if (!Number.isInteger(seed)) throw new Error(`--seed: must be a whole number, not "${values.seed}"`);
+  if (!Number.isInteger(from) || from < 0) throw new Error(`--from: must be a number from 0 on, not "${values.from}"`);
+  const names = values.formats.split(',');
+  const unknown = names.find((name) => !FUZZED_FORMATS.some((format) => format === name));
+  if (unknown !== undefined) throw new Error(`--formats: there is no "${unknown}", only ${FUZZED_FORMATS.join(', ')}`);
+  const formats = FUZZED_FORMATS.filter((format) => names.includes(format));
+  return { minutes, seed, from, formats, keep: values.keep };
+}
+
+const options = optionsOrUsage(USAGE, readOptions);
+if (options !== undefined) process.exitCode = await main(options);
