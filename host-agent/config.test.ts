@@ -1,9 +1,22 @@
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
+import { SETTING_NAMES, settingKind, usage } from './settings.ts';
 
 const REQUIRED = ['--listen', 'unix:/run/a.sock', '--cache-dir', '/c', '--pods-dir', '/p', '--grant-key-file', '/k'];
 
 describe('the configuration', () => {
+  test('is told, setting by setting, with what holds when nobody sets it', () => {
+    const lines = usage().split('\n');
+    expect(lines).toHaveLength(SETTING_NAMES.length + 2);
+    for (const line of lines.slice(1, -1)) expect(line).toMatch(/^  --[a-z0-9-]+ +\w.{9,}/);
+    expect(usage()).toMatch(/--cache-bytes +of code .*; default 10737418240\n/);
+    expect(usage()).toMatch(/--allow-file-root +a folder .*; repeatable\n/);
+    expect(SETTING_NAMES.filter((name) => settingKind(name) === 'switch')).toEqual([
+      'allowLoopbackSources',
+      'parentLifeline',
+    ]);
+  });
+
   test('takes flags first, then the environment, then defaults', () => {
     const config = parseConfig(
       [...REQUIRED, '--node-name', 'n1', '--allow-file-root', '/a', '--allow-file-root', '/b'],

@@ -27,6 +27,7 @@ import { PodRegistry } from './pods/pod-registry.ts';
 import { Preparer } from './prepare/preparer.ts';
 import { openSecrets } from './secrets/open-secrets.ts';
 import type { SecretOutcome } from './secrets/secret-reader.ts';
+import { usage } from './settings.ts';
 import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
@@ -160,7 +161,8 @@ async function run(config: HostAgentConfig): Promise<void> {
 }
 
 try {
-  await run(readConfig());
+  if (process.argv.includes('--help')) process.stdout.write(`${usage()}\n`);
+  else await run(readConfig());
 } catch (error) {
   process.stderr.write(`host-agent: ${error instanceof Error ? error.message : String(error)}\n`);
   process.exit(error instanceof ConfigError ? 2 : 1);
