@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { SlowFirst } from './test/support/slow-first.ts';
 
 const packages = ['protocol', 'wire', 'operator', 'host-agent', 'runtime-agent', 'local', 'bench', 'conformance'];
 
@@ -7,6 +8,7 @@ const expectations = { poll: { timeout: 20_000, interval: 20 } };
 
 export default defineConfig({
   test: {
+    sequence: { sequencer: SlowFirst },
     reporters: ['default', './test/support/summary-reporter.ts'],
     projects: [
       {

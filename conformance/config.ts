@@ -38,6 +38,8 @@ export interface ConformanceConfig {
   path: string;
 }
 
+export const wantsHelp = (): boolean => process.argv.includes('--help');
+
 /** @throws Error with a sentence for the person who started the program. */
 export function readConfig(argv: string[], env: NodeJS.ProcessEnv): ConformanceConfig {
   const { values } = parseArgs({

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ALL_CASES } from './all-cases.ts';
-import { readConfig, USAGE } from './config.ts';
+import { readConfig, USAGE, wantsHelp } from './config.ts';
 import type { ConformanceConfig } from './config.ts';
 import { createTarget } from './create-target.ts';
 import { countResults, jsonReport, textReport } from './report.ts';
@@ -13,7 +13,7 @@ import { runCases } from './run-cases.ts';
 const CANNOT_RUN = 2;
 
 try {
-  if (process.argv.includes('--help')) process.stdout.write(`${USAGE}\n`);
+  if (wantsHelp()) process.stdout.write(`${USAGE}\n`);
   else process.exitCode = await main(readConfig(process.argv.slice(2), process.env));
 } catch (error) {
   process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}\n`);

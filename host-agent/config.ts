@@ -33,6 +33,8 @@ export type HostAgentConfig = Settings & {
 };
 type Environment = Readonly<Record<string, string | undefined>>;
 
+export const wantsHelp = (): boolean => process.argv.includes('--help');
+
 export function readConfig(): HostAgentConfig {
   return parseConfig(process.argv.slice(2), process.env);
 }

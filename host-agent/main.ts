@@ -6,7 +6,7 @@ import { Prefetcher } from './cache/prefetcher.ts';
 import { systemClock as clock } from './clock.ts';
 import type { HostAgentConfig } from './config.ts';
 import { ConfigError } from './config-error.ts';
-import { readConfig } from './config.ts';
+import { readConfig, wantsHelp } from './config.ts';
 import { GrantGate } from './core/grant.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
@@ -161,7 +161,7 @@ async function run(config: HostAgentConfig): Promise<void> {
 }
 
 try {
-  if (process.argv.includes('--help')) process.stdout.write(`${usage()}\n`);
+  if (wantsHelp()) process.stdout.write(`${usage()}\n`);
   else await run(readConfig());
 } catch (error) {
   process.stderr.write(`host-agent: ${error instanceof Error ? error.message : String(error)}\n`);

@@ -44,6 +44,8 @@ export const USAGE = `usage: npm start -- [options]
   --port N           of the claim API, default 8080; 0 takes a free one
   --log-level LEVEL  debug, info, warn, error, silent; default warn`;
 
+export const wantsHelp = (): boolean => process.argv.includes('--help');
+
 /** @throws Error with a sentence for the person who started the program. */
 export function readConfig(argv: string[], env: NodeJS.ProcessEnv): LocalConfig {
   const { values } = parseArgs({

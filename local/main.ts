@@ -4,7 +4,7 @@ import type { WarmPool } from '@warmpool/operator/core/resources.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
 import { ClaimRefused } from './claim-client.ts';
 import { LocalCluster } from './compose.ts';
-import { readConfig, USAGE, type LocalConfig } from './config.ts';
+import { readConfig, USAGE, wantsHelp, type LocalConfig } from './config.ts';
 import { curlLines } from './curl-lines.ts';
 import { showClaims, showPoolsFilling } from './demo.ts';
 import { describeError, LocalError } from './errors.ts';
@@ -91,7 +91,7 @@ function isSaid(error: unknown): error is Error {
 }
 
 function configOrUsage(): LocalConfig | undefined {
-  if (process.argv.includes('--help')) {
+  if (wantsHelp()) {
     process.stdout.write(`${USAGE}\n`);
     return undefined;
   }

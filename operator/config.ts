@@ -61,6 +61,8 @@ export const USAGE = `usage: operator (--host-agent-namespace NS | --grant-key-f
   --log-level LEVEL                 debug, info, warn, error, silent; default info
   --drain-seconds N                 default 30`;
 
+export const wantsHelp = (): boolean => process.argv.includes('--help');
+
 /** @throws Error with a sentence for the person who started the program. */
 export function readConfig(argv: string[], env: NodeJS.ProcessEnv): OperatorConfig {
   const { values } = parseArgs({

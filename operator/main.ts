@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readConfig, USAGE, type OperatorConfig } from './config.ts';
+import { readConfig, USAGE, wantsHelp, type OperatorConfig } from './config.ts';
 import { systemClock } from './engine/clock.ts';
 import { hostAgents } from './host-agents/host-agents.ts';
 import { createClaimApi } from './http/claim-api.ts';
@@ -99,7 +99,7 @@ function fail(error: unknown, exitCode: number, rest = ''): never {
 }
 
 function configuration(): OperatorConfig {
-  if (process.argv.includes('--help')) {
+  if (wantsHelp()) {
     process.stdout.write(`${USAGE}\n`);
     process.exit(0);
   }

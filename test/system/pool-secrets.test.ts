@@ -68,6 +68,16 @@ if (findOrBuildS3Server() !== undefined) {
       return { key, digest: digestOf(bytes), format: 'tar' };
     }
 
+    /** As soon as the pool has a pod again: claims that failed have used up what it had. Gives the id. */
+    async function prefetch(pool: string, code: ClaimRequestInput['code']): Promise<string> {
+      const ask = () => world.call('POST', '/v1/prefetch', { code, namespace: 'default', pools: [pool] });
+      let answer: Answer | undefined;
+      await expect
+        .poll(async () => (answer = await ask()).body, { timeout: 20_000 })
+        .not.toMatchObject({ code: 'NoNodes' });
+      return prefetchSchema.parse(answer?.body).id;
+    }
+
     const claim = (pool: string, code: ClaimRequestInput['code']): Promise<Answer> =>
       world.tryClaim(pool, world.claimOf(code));
 
@@ -90,12 +100,7 @@ if (findOrBuildS3Server() !== undefined) {
       expect(await claim('blue', { ...rest, url })).toMatchObject({ status: 502, body: { code: 'StoreRefused' } });
       expect(await claim('blue', code)).toMatchObject({ status: 404, body: { code: 'ObjectNotFound' } });
       // nor by prefetching it first
-      const started = await world.call('POST', '/v1/prefetch', {
-        code: { ...rest, url },
-        namespace: 'default',
-        pools: ['blue'],
-      });
-      const { id } = prefetchSchema.parse(started.body);
+      const id = await prefetch('blue', { ...rest, url });
       const ended = async () => prefetchSchema.parse((await world.call('GET', `/v1/prefetch/${id}`)).body);
       await expect.poll(async () => (await ended()).state, { timeout: 20_000 }).toBe('failed');
       expect((await ended()).nodes).toMatchObject([{ error: { code: 'StoreRefused' } }]);
@@ -103,8 +108,7 @@ if (findOrBuildS3Server() !== undefined) {
 
     it('are served what was prefetched for them', async () => {
       const code = await stored('blue');
-      const started = await world.call('POST', '/v1/prefetch', { code, namespace: 'default', pools: ['blue'] });
-      const { id } = prefetchSchema.parse(started.body);
+      const id = await prefetch('blue', code);
       const state = async () => prefetchSchema.parse((await world.call('GET', `/v1/prefetch/${id}`)).body).state;
       await expect.poll(state, { timeout: 20_000 }).toBe('done');
       expect(await claim('blue', code)).toMatchObject({ status: 201, body: { timings: { fetchMs: 0, unpackMs: 0 } } });

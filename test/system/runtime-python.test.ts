@@ -363,7 +363,9 @@ sys.exit(5)
       const process = await serving();
       const head =
         'POST /e HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n';
-      expect(await process.raw([head, 'hi'])).toMatch(/^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK.*\/e hi$/s);
+      expect(await process.raw([head, 'hi'], '100 Continue')).toMatch(
+        /^HTTP\/1\.1 100 Continue\r\n\r\nHTTP\/1\.1 200 OK.*\/e hi$/s,
+      );
     });
 
     it('sends no body in an answer to HEAD, and closes for HTTP/1.0', async () => {

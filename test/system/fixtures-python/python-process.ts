@@ -39,7 +39,8 @@ export interface PythonProcess {
   get(route: string): Promise<Answer>;
   onPort(method: string, route: string, body?: string, headers?: Record<string, string>): Promise<Answer>;
   /** Writes the pieces to the function's port one after another and gives all that came back until the other side closed. */
-  raw(pieces: string[]): Promise<string>;
+  /** With `awaited`, every piece but the first is sent once that has come. */
+  raw(pieces: string[], awaited?: string): Promise<string>;
   /** The texts of the lines that `/v1/logs` has for a request. */
   linesOf(requestId: string): Promise<string[]>;
   kill(signal: NodeJS.Signals): void;
@@ -109,7 +110,7 @@ export async function startPython(runtime: PresentRuntime, env: Record<string, s
     post,
     get: (route) => send('GET', route),
     onPort: (method, route, body, headers) => call({ host: '127.0.0.1', port, method, path: route, headers }, body),
-    raw: (pieces) => rawExchange(port, pieces),
+    raw: (pieces, awaited) => rawExchange(port, pieces, awaited),
     linesOf: async (requestId) => {
       const { body } = await send('GET', `/v1/logs?requestId=${requestId}`);
       const { lines } = z.object({ lines: z.array(z.object({ text: z.string() })) }).parse(body);
@@ -188,7 +189,7 @@ function call(target: Target, body = ''): Promise<Answer> {
   });
 }
 
-async function rawExchange(port: number, pieces: string[]): Promise<string> {
+async function rawExchange(port: number, pieces: string[], awaited = ''): Promise<string> {
   const socket = connect(port, '127.0.0.1');
   socket.setNoDelay(true);
   let received = '';
@@ -198,7 +199,9 @@ async function rawExchange(port: number, pieces: string[]): Promise<string> {
     socket.on('end', () => resolve(received));
     socket.setTimeout(ANSWER_DEADLINE_MS, () => reject(new Error(`the connection stayed open after: ${received}`)));
   });
-  for (const piece of pieces) {
+  const isWaiting = (): boolean => !socket.destroyed && !received.includes(awaited);
+  for (const [at, piece] of pieces.entries()) {
+    while (at > 0 && isWaiting()) await pause(1);
     // Each piece is its own segment, so that the parser sees it alone.
     await new Promise((resolve) => socket.write(piece, resolve));
     await pause(1);
