@@ -201,7 +201,7 @@ async function rawExchange(port: number, pieces: string[], awaited = ''): Promis
   });
   const isWaiting = (): boolean => !socket.destroyed && !received.includes(awaited);
   for (const [at, piece] of pieces.entries()) {
-    while (at > 0 && isWaiting()) await pause(1);
+    if (at > 0) while (isWaiting()) await pause(1);
     // Each piece is its own segment, so that the parser sees it alone.
     await new Promise((resolve) => socket.write(piece, resolve));
     await pause(1);
