@@ -61,8 +61,9 @@ async function run<C extends { json: boolean }, R>(
 
 const [name, ...rest] = process.argv.slice(2);
 if (name === 'delivery') {
-  const isPlaced = rest.some((word) => word.startsWith('--folder') || word === '--help');
-  if (isPlaced || !ranOnOwnDisk()) await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
+  const isPlaced = rest.some((word) => word.startsWith('--folder'));
+  if (isPlaced || rest.includes('--help') || !ranOnOwnDisk())
+    await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
 } else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
 else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
 else if (name === 'prepared') await run(readPreparedConfig, PREPARED_USAGE, benchPrepared, preparedTable);

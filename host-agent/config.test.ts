@@ -1,17 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import { parseConfig } from './config.ts';
-import { SETTING_NAMES, settingKind, usage } from './settings.ts';
+import { SETTINGS, usage } from './settings.ts';
 
 const REQUIRED = ['--listen', 'unix:/run/a.sock', '--cache-dir', '/c', '--pods-dir', '/p', '--grant-key-file', '/k'];
 
 describe('the configuration', () => {
   test('is told, setting by setting, with what holds when nobody sets it', () => {
     const lines = usage().split('\n');
-    expect(lines).toHaveLength(SETTING_NAMES.length + 2);
+    expect(lines).toHaveLength(SETTINGS.length + 2);
     for (const line of lines.slice(1, -1)) expect(line).toMatch(/^  --[a-z0-9-]+ +\w.{9,}/);
     expect(usage()).toMatch(/--cache-bytes +of code .*; default 10737418240\n/);
     expect(usage()).toMatch(/--allow-file-root +a folder .*; repeatable\n/);
-    expect(SETTING_NAMES.filter((name) => settingKind(name) === 'switch')).toEqual([
+    expect(SETTINGS.filter(({ kind }) => kind === 'switch').map(({ name }) => name)).toEqual([
       'allowLoopbackSources',
       'parentLifeline',
     ]);

@@ -9,7 +9,7 @@ import { isLoopbackHost } from './core/source-address.ts';
 import type { ListenAddress, TcpAddress } from './http/listen.ts';
 import type { ApiserverOptions } from './secrets/apiserver.ts';
 import { apiserverOptions } from './secrets/config.ts';
-import { flagOf, MAX_SOCKET_PATH_BYTES, SETTING_NAMES, settingKind, settingsSchema } from './settings.ts';
+import { MAX_SOCKET_PATH_BYTES, optionOf, SETTINGS, settingsSchema } from './settings.ts';
 
 const LONGEST_POD_SOCKET = `/${'0'.repeat(36)}/volume/watchdog.sock`;
 
@@ -45,7 +45,7 @@ export function parseConfig(argv: string[], env: Environment): HostAgentConfig {
   const { data, error } = settingsSchema.safeParse(given);
   if (error !== undefined) {
     const [issue] = error.issues;
-    const name = flagOf(String(issue?.path[0] ?? ''));
+    const name = `--${optionOf(String(issue?.path[0] ?? ''))}`;
     const isMissing = given[String(issue?.path[0])] === undefined;
     throw new ConfigError(isMissing ? `${name} is required` : `${name}: ${issue?.message}`);
   }
@@ -111,22 +111,15 @@ function clusterConfig(settings: z.output<typeof settingsSchema>): ClusterConfig
 
 function fromFlags(argv: string[]): Record<string, unknown> {
   const options = Object.fromEntries(
-    SETTING_NAMES.map((name) => {
-      const kind = settingKind(name);
-      return [
-        flagOf(name).slice(2),
-        { type: kind === 'switch' ? 'boolean' : 'string', multiple: kind === 'list' } as const,
-      ];
-    }),
+    SETTINGS.map(({ option, kind }) => [
+      option,
+      { type: kind === 'switch' ? 'boolean' : 'string', multiple: kind === 'list' } as const,
+    ]),
   );
   try {
     const { values } = parseArgs({ args: argv, options, strict: true, allowPositionals: false });
-    return Object.fromEntries(
-      SETTING_NAMES.flatMap((name) => {
-        const value = values[flagOf(name).slice(2)];
-        return value === undefined ? [] : [[name, value]];
-      }),
-    );
+    const given = SETTINGS.filter(({ option }) => values[option] !== undefined);
+    return Object.fromEntries(given.map(({ name, option }) => [name, values[option]]));
   } catch (error) {
     // "Unknown option '--x'. To specify a positional argument …": only the first sentence helps
     const [sentence] = (error as Error).message.split(/\. |\n/);
@@ -135,10 +128,9 @@ function fromFlags(argv: string[]): Record<string, unknown> {
 }
 
 function fromEnvironment(env: Environment): Record<string, unknown> {
-  const found = SETTING_NAMES.flatMap((name): [string, unknown][] => {
-    const value = env[`WARMPOOL_HOST_AGENT_${flagOf(name).slice(2).toUpperCase().replaceAll('-', '_')}`];
+  const found = SETTINGS.flatMap(({ name, option, kind }): [string, unknown][] => {
+    const value = env[`WARMPOOL_HOST_AGENT_${option.toUpperCase().replaceAll('-', '_')}`];
     if (value === undefined || value === '') return [];
-    const kind = settingKind(name);
     if (kind === 'list') return [[name, value.split(',')]];
     return [[name, kind === 'switch' ? value === 'true' : value]];
   });

@@ -100,31 +100,32 @@ export const settingsSchema = z.object({
   parentLifeline: z.boolean().default(false).describe('end when standard input ends: whoever started this is gone'),
 });
 
-export type SettingName = keyof typeof settingsSchema.shape;
+type SettingName = keyof typeof settingsSchema.shape;
 
-/** How a setting is given: `--flag`, `--flag VALUE`, or `--flag VALUE` any number of times. */
-export type SettingKind = 'switch' | 'value' | 'list';
-
-export const SETTING_NAMES = Object.keys(settingsSchema.shape) as SettingName[];
-
-export function settingKind(name: SettingName): SettingKind {
-  const schema = settingsSchema.shape[name];
-  if (!(schema instanceof z.ZodDefault)) return 'value';
-  const { innerType } = schema.def;
-  if (innerType instanceof z.ZodBoolean) return 'switch';
-  return innerType instanceof z.ZodArray ? 'list' : 'value';
+export interface Setting {
+  name: SettingName;
+  /** The name in kebab case: of the flag `--option`. */
+  option: string;
+  /** How it is given: `--option`, `--option VALUE`, or `--option VALUE` any number of times. */
+  kind: 'switch' | 'value' | 'list';
 }
 
-export function flagOf(name: string): string {
-  return `--${name.replace(/([A-Z])/g, (letter) => `-${letter.toLowerCase()}`)}`;
+export const SETTINGS = (Object.keys(settingsSchema.shape) as SettingName[]).map((name): Setting => ({
+  name,
+  option: optionOf(name),
+  kind: kindOf(name),
+}));
+
+export function optionOf(name: string): string {
+  return name.replace(/([A-Z])/g, (letter) => `-${letter.toLowerCase()}`);
 }
 
 /** Every setting with what it is for and what it is when nobody sets it. */
 export function usage(): string {
-  const width = Math.max(...SETTING_NAMES.map((name) => flagOf(name).length));
-  const lines = SETTING_NAMES.map((name) => {
-    const words = settingsSchema.shape[name].description;
-    return `  ${flagOf(name).padEnd(width)}  ${[words, ...inWords(name)].join('; ')}`;
+  const width = Math.max(...SETTINGS.map(({ option }) => option.length));
+  const lines = SETTINGS.map((setting) => {
+    const words = settingsSchema.shape[setting.name].description;
+    return `  --${setting.option.padEnd(width)}  ${[words, ...inWords(setting)].join('; ')}`;
   });
   const head =
     'usage: host-agent --listen ADDRESS --cache-dir DIR --pods-dir DIR (--tls-dir DIR | --grant-key-file FILE) [options]';
@@ -135,8 +136,15 @@ export function usage(): string {
   ].join('\n');
 }
 
-function inWords(name: SettingName): string[] {
-  const kind = settingKind(name);
+function kindOf(name: SettingName): Setting['kind'] {
+  const schema = settingsSchema.shape[name];
+  if (!(schema instanceof z.ZodDefault)) return 'value';
+  const { innerType } = schema.def;
+  if (innerType instanceof z.ZodBoolean) return 'switch';
+  return innerType instanceof z.ZodArray ? 'list' : 'value';
+}
+
+function inWords({ name, kind }: Setting): string[] {
   if (kind === 'list') return ['repeatable'];
   const schema = settingsSchema.shape[name];
   const value = schema instanceof z.ZodDefault ? schema.def.defaultValue : '';

@@ -38,8 +38,10 @@ export interface PythonProcess {
   post(route: string, body: unknown, headers?: Record<string, string>): Promise<Answer>;
   get(route: string): Promise<Answer>;
   onPort(method: string, route: string, body?: string, headers?: Record<string, string>): Promise<Answer>;
-  /** Writes the pieces to the function's port one after another and gives all that came back until the other side closed. */
-  /** With `awaited`, every piece but the first is sent once that has come. */
+  /**
+   * Writes the pieces to the function's port one after another and gives all that came back until the other side closed. With `awaited`,
+   * every piece but the first is sent once that has come.
+   */
   raw(pieces: string[], awaited?: string): Promise<string>;
   /** The texts of the lines that `/v1/logs` has for a request. */
   linesOf(requestId: string): Promise<string[]>;
