@@ -9,8 +9,8 @@ describe('the settings of a benchmark', () => {
   });
 
   it.each([
-    [[], /unknown benchmark ""; there is: claim, delivery, load, mount, prepared/],
-    [['clam'], /unknown benchmark "clam"; there is: claim, delivery, load, mount, prepared/],
+    [[], /unknown benchmark ""; there is: ahead, claim, delivery, load, mount, prepared/],
+    [['clam'], /unknown benchmark "clam"; there is: ahead, claim, delivery, load, mount, prepared/],
     [['claim', '--target', 'moon'], /^--target: must be local or cluster/],
     [
       ['claim', '--target', 'cluster', '--function', 'express-app'],

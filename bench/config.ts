@@ -43,7 +43,7 @@ export function readConfig(argv: string[], env: NodeJS.ProcessEnv): ClaimBenchCo
   });
   if (positionals.join(' ') !== 'claim')
     throw new Error(
-      `unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: claim, delivery, load, mount, prepared`,
+      `unknown benchmark ${JSON.stringify(positionals.join(' '))}; there is: ahead, claim, delivery, load, mount, prepared`,
     );
   const parsed = configSchema.safeParse(values);
   if (!parsed.success)

@@ -1,3 +1,4 @@
+import { AHEAD_USAGE, aheadTable, benchReadAhead, ranInOwnMounts, readAheadConfig } from './ahead.ts';
 import { benchClaims, type ClaimBenchResult } from './claim.ts';
 import { readConfig, USAGE } from './config.ts';
 import { DELIVERY_USAGE, readDeliveryConfig } from './delivery/config.ts';
@@ -65,7 +66,10 @@ if (name === 'delivery') {
   if (isPlaced || rest.includes('--help') || !ranOnOwnDisk())
     await run(readDeliveryConfig, DELIVERY_USAGE, benchDelivery, deliveryTable);
 } else if (name === 'load') await run((argv) => readLoadConfig(argv, process.env), LOAD_USAGE, benchLoads, loadTable);
-else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
+else if (name === 'ahead') {
+  if (rest.includes('--help') || !ranInOwnMounts(rest))
+    await run(readAheadConfig, AHEAD_USAGE, benchReadAhead, aheadTable);
+} else if (name === 'mount') await run(readMountConfig, MOUNT_USAGE, benchMounts, mountTable);
 else if (name === 'prepared') await run(readPreparedConfig, PREPARED_USAGE, benchPrepared, preparedTable);
 else {
   // which also says what other benchmarks there are

@@ -8,6 +8,7 @@ import type { HostAgentConfig } from './config.ts';
 import { ConfigError } from './config-error.ts';
 import { readConfig, wantsHelp } from './config.ts';
 import { GrantGate } from './core/grant.ts';
+import { ReadAhead } from './deliver/read-ahead.ts';
 import { NodeEvents } from './events/node-events.ts';
 import { addEventRoutes } from './http/event-routes.ts';
 import { listen } from './http/listen.ts';
@@ -88,8 +89,14 @@ async function run(config: HostAgentConfig): Promise<void> {
     config,
   );
 
+  const readAhead = mounter === undefined ? undefined : new ReadAhead(mounter, clock);
   const preparer = new Preparer(
-    { cache, newTmpPath: () => folder.newTmpPath(), onProblem },
+    {
+      cache,
+      newTmpPath: () => folder.newTmpPath(),
+      onPrepared: async (entryPath) => readAhead?.begin(entryPath),
+      onProblem,
+    },
     { preparers: config.preparer, ...(config.cluster === undefined ? {} : { uid: NOBODY }) },
   );
 
@@ -108,7 +115,11 @@ async function run(config: HostAgentConfig): Promise<void> {
     },
     config.podsDir,
   );
-  const volumes = await openNodeVolumes({ log, mounter, cache, pods, onProblem }, config, folder.entriesPath);
+  const volumes = await openNodeVolumes(
+    { log, mounter, readAhead, cache, pods, onProblem },
+    config,
+    folder.entriesPath,
+  );
   await pods.start();
   cache.trim();
 

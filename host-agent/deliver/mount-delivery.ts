@@ -7,6 +7,7 @@ import { MountError, MountUncertain } from '../mounts/mount-error.ts';
 import type { Mounter } from '../mounts/mounter.ts';
 import { readMountTable, unmountTree } from '../mounts/mount-table.ts';
 import type { CodeDelivery, DeliveryTarget } from './code-delivery.ts';
+import type { ReadAhead } from './read-ahead.ts';
 import type { Staging } from './staging.ts';
 
 const MAX_ATTEMPTS = 3;
@@ -20,15 +21,22 @@ const POD_FAULTS: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ELOOP', '
 export class MountDelivery implements CodeDelivery {
   readonly #mounter: Mounter;
   readonly #staging: Staging;
+  readonly #readAhead: Pick<ReadAhead, 'onDelivered'>;
 
-  constructor(mounter: Mounter, staging: Staging) {
+  constructor(mounter: Mounter, staging: Staging, readAhead: Pick<ReadAhead, 'onDelivered'>) {
     this.#mounter = mounter;
     this.#staging = staging;
+    this.#readAhead = readAhead;
   }
 
   async deliver(pod: DeliveryTarget, treePath: string): Promise<string> {
-    const [codePath] = await Promise.all([this.#deliverCode(pod, treePath), this.#deliverPrepared(pod, treePath)]);
-    return codePath;
+    const source = this.#staging.sourceOfTree(treePath);
+    const delivered = Promise.all([
+      this.#deliverCode(pod, treePath, source.path),
+      this.#deliverPrepared(pod, treePath),
+    ]);
+    if (source.isImage) this.#readAhead.onDelivered(dirname(treePath));
+    return (await delivered)[0];
   }
 
   /** A load is right without it. */
@@ -38,10 +46,10 @@ export class MountDelivery implements CodeDelivery {
     await this.#mounter.bind(this.#staging.sourceOf(prepared), folder.volumePath, POD_PREPARED_FOLDER).catch(() => {});
   }
 
-  async #deliverCode({ podUid, folder }: DeliveryTarget, treePath: string): Promise<string> {
+  async #deliverCode({ podUid, folder }: DeliveryTarget, treePath: string, source: string): Promise<string> {
     for (let attempt = 1; ; attempt++) {
       try {
-        await this.#mounter.bind(this.#staging.sourceOfTree(treePath), folder.volumePath, POD_CODE_FOLDER);
+        await this.#mounter.bind(source, folder.volumePath, POD_CODE_FOLDER);
         return POD_CODE_PATH;
       } catch (error) {
         if (error instanceof MountError && POD_FAULTS.has(error.code)) {

@@ -43,8 +43,9 @@ export class Staging {
   }
 
   /** A tree by its read-only path. An image is mounted over the entry itself, which staging does not show, and cannot be written to. */
-  sourceOfTree(treePath: string): string {
-    return existsSync(imagePathOf(dirname(treePath))) ? treePath : this.sourceOf(treePath);
+  sourceOfTree(treePath: string): { path: string; isImage: boolean } {
+    const isImage = existsSync(imagePathOf(dirname(treePath)));
+    return { path: isImage ? treePath : this.sourceOf(treePath), isImage };
   }
 
   /** Whether the mount shows that tree, and read-only. */

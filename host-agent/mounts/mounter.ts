@@ -71,6 +71,21 @@ export class Mounter {
     return this.#ask('image', folder, name, target);
   }
 
+  /** Memory lets go of what was read of an image by way of `tree`. Begins when this returns, as the two below do: hints, that nobody waits for. */
+  forget(tree: string): Promise<void> {
+    return this.#ask('forget', tree);
+  }
+
+  /** Writes `list`: which bytes of the image were read by way of `tree` since, files above 1 MiB aside, and where its inodes and folders are. */
+  listReads(image: string, tree: string, list: string): Promise<void> {
+    return this.#ask('list', image, tree, list);
+  }
+
+  /** What the list says of the image is in memory soon. No fault where there is no such list. */
+  readAhead(image: string, list: string): Promise<void> {
+    return this.#ask('ahead', image, list);
+  }
+
   /** `<volume>/<folder>` shows `source`, read-only. EXDEV if something is mounted there. */
   bind(source: string, volume: string, folder: string): Promise<void> {
     return this.#ask('bind', source, volume, folder);

@@ -9,9 +9,14 @@
  *   <id> image <folder> <name> <target>             <target> shows the erofs image <folder>/<name>; the mount table calls it <name>
  *   <id> bind <source> <volume> <name>              <volume>/<name> shows <source> read-only; EXDEV if something is mounted there
  *   <id> unmount <path>                             takes away the topmost mount at <path>
+ *   <id> forget <tree>                              memory lets go of what was read of an image by way of <tree>
+ *   <id> list <image> <tree> <list>                 <list> says which bytes of <image> were read by way of <tree> and are in memory
+ *   <id> ahead <image> <list>                       the kernel reads what <list> says, for whoever needs it next
  *
  *   <id> ok
  *   <id> <errno> <what failed>
+ *
+ * The last three are answered before they are done, and not done when there are too many of them.
  *
  * Bytes of an argument other than printable ASCII, and "%" and " ", come as %XX. "--classic" keeps to mount(2), which is what kernels
  * and sandboxes without the newer calls get by themselves. Needs Linux 5.10 for nosymfollow.
@@ -19,6 +24,8 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
 #include <linux/mount.h>
 #include <linux/openat2.h>
 #include <signal.h>
@@ -26,16 +33,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LINE_BYTES 65536
 #define MAX_ARGS 6
 #define VOLUME_SOURCE "code.warmpool.dev"
 #define TMPFS_MAGIC 0x01021994
+/* of our own images: where the superblock has its magic number and the first block of inodes, and an inode the first block of its file */
+#define EROFS_MAGIC_AT 1024
+#define EROFS_META_AT (1024 + 40)
+#define EROFS_START_AT 16
+#define EROFS_MAGIC 0xe0f5e1e2
+#define EROFS_BLOCK 4096
+#define EROFS_SLOT 32
+/* of a larger file the kernel reads whole stretches by itself; what it has in memory then is more than was needed */
+#define MAX_LISTED_BYTES (1 << 20)
+/* reading this much more is cheaper than reading twice */
+#define NEAR_BYTES (64 << 10)
+/* the kernel takes no more at a time than its own read-ahead is long */
+#define AHEAD_STEP (128 << 10)
+#define MAX_BACKGROUND 4
+#define BACKGROUND_SECONDS 10
 
 /* from headers that cannot be included beside <linux/mount.h> or are newer than some C libraries */
 extern int mount(const char *, const char *, const char *, unsigned long, const void *);
@@ -263,6 +288,114 @@ static int unmount(const char *path) {
   return fail("umount");
 }
 
+struct range {
+  off_t from, end;
+};
+
+static struct {
+  int image;
+  off_t meta;
+  struct range *ranges;
+  size_t count;
+} listing;
+
+static int add_range(off_t from, off_t end) {
+  if (listing.count % 256 == 0) {
+    struct range *grown = realloc(listing.ranges, (listing.count + 256) * sizeof *grown);
+    if (grown == NULL) return -1;
+    listing.ranges = grown;
+  }
+  listing.ranges[listing.count++] = (struct range){from, end};
+  return 0;
+}
+
+/* What memory has of a file, as ranges of the image. */
+static int list_file(const char *path, const struct stat *file, int type, struct FTW *at) {
+  static unsigned char pages[MAX_LISTED_BYTES / EROFS_BLOCK];
+  const off_t page_bytes = sysconf(_SC_PAGESIZE);
+  (void)at;
+  if (type != FTW_F || file->st_size == 0 || file->st_size > MAX_LISTED_BYTES) return 0;
+  int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (fd < 0) return 0;
+  void *content = mmap(NULL, (size_t)file->st_size, PROT_READ, MAP_SHARED, fd, 0);
+  close(fd);
+  if (content == MAP_FAILED) return 0;
+  int known = mincore(content, (size_t)file->st_size, pages);
+  munmap(content, (size_t)file->st_size);
+  uint32_t block;
+  off_t inode = listing.meta + (off_t)file->st_ino * EROFS_SLOT;
+  if (pread(listing.image, &block, sizeof block, inode + EROFS_START_AT) != sizeof block) return -1;
+  off_t start = (off_t)block * EROFS_BLOCK;
+  for (off_t from = 0; known == 0 && from < file->st_size; from += page_bytes)
+    if ((pages[from / page_bytes] & 1) && add_range(start + from, start + from + page_bytes) < 0) return -1;
+  return 0;
+}
+
+static int by_start(const void *one, const void *other) {
+  off_t a = ((const struct range *)one)->from, b = ((const struct range *)other)->from;
+  return (a > b) - (a < b);
+}
+
+static int write_list(const char *target) {
+  char fresh[PATH_MAX];
+  FILE *list = snprintf(fresh, sizeof fresh, "%s.new", target) < (int)sizeof fresh ? fopen(fresh, "we") : NULL;
+  if (list == NULL) return -1;
+  qsort(listing.ranges, listing.count, sizeof *listing.ranges, by_start);
+  for (size_t first = 0, next; first < listing.count; first = next) {
+    off_t end = listing.ranges[first].end;
+    for (next = first + 1; next < listing.count && listing.ranges[next].from <= end + NEAR_BYTES; next++)
+      end = listing.ranges[next].end;
+    fprintf(list, "%lld %lld\n", (long long)listing.ranges[first].from, (long long)end);
+  }
+  return fclose(list) == 0 ? rename(fresh, target) : -1;
+}
+
+/* Inodes and folders, which are behind all contents, and what of the contents was read. */
+static int list_reads(const char *image, const char *tree, const char *target) {
+  uint32_t magic, block;
+  struct stat file;
+  listing.image = open(image, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (listing.image < 0 || fstat(listing.image, &file) < 0) return -1;
+  if (pread(listing.image, &magic, sizeof magic, EROFS_MAGIC_AT) != sizeof magic || magic != EROFS_MAGIC) return -1;
+  if (pread(listing.image, &block, sizeof block, EROFS_META_AT) != sizeof block) return -1;
+  listing.meta = (off_t)block * EROFS_BLOCK;
+  if (add_range(listing.meta, file.st_size) < 0 || nftw(tree, list_file, 16, FTW_PHYS) != 0) return -1;
+  return write_list(target);
+}
+
+static int forget_file(const char *path, const struct stat *file, int type, struct FTW *at) {
+  (void)file, (void)at;
+  int fd = type == FTW_F ? open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC) : -1;
+  if (fd >= 0) posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED), close(fd);
+  return 0;
+}
+
+static int read_ahead(const char *image, const char *path) {
+  int fd = open(image, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  FILE *list = fopen(path, "re");
+  if (fd < 0 || list == NULL) return -1;
+  for (long long from, end; fscanf(list, "%lld %lld", &from, &end) == 2;)
+    for (; from < end; from += AHEAD_STEP)
+      posix_fadvise(fd, from, end - from < AHEAD_STEP ? end - from : AHEAD_STEP, POSIX_FADV_WILLNEED);
+  return 0;
+}
+
+/* A process of its own: the disk may be slow, and the next request is a claim's. It ends with everything that it has opened. */
+static int in_background(char **args) {
+  static int running;
+  while (running > 0 && waitpid(-1, NULL, WNOHANG) > 0) running--;
+  if (running >= MAX_BACKGROUND) return 0;
+  pid_t child = fork();
+  if (child < 0) return fail("fork");
+  if (child > 0) return running++, 0;
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  alarm(BACKGROUND_SECONDS);
+  if (strcmp(args[0], "ahead") == 0) _exit(read_ahead(args[1], args[2]) != 0);
+  setpriority(PRIO_PROCESS, 0, 19);
+  if (strcmp(args[0], "list") == 0) _exit(list_reads(args[1], args[2], args[3]) != 0);
+  _exit(nftw(args[1], forget_file, 16, FTW_PHYS) != 0);
+}
+
 static int unescape(char *text) {
   char *to = text;
   for (char *from = text; *from != '\0'; from++, to++) {
@@ -285,6 +418,9 @@ static int run(int count, char **args) {
   if (count == 4 && strcmp(op, "image") == 0) return mount_image(args[1], args[2], args[3]);
   if (count == 4 && strcmp(op, "bind") == 0) return bind_code(args[1], args[2], args[3]);
   if (count == 2 && strcmp(op, "unmount") == 0) return unmount(args[1]);
+  if (count == 2 && strcmp(op, "forget") == 0) return in_background(args);
+  if (count == 4 && strcmp(op, "list") == 0) return in_background(args);
+  if (count == 3 && strcmp(op, "ahead") == 0) return in_background(args);
   errno = EINVAL;
   return fail("no such request:");
 }

@@ -14,6 +14,8 @@ const MAX_WAITING = 1_000;
 export interface PreparerDeps {
   cache: Pick<CodeCache, 'hold' | 'release' | 'grow'>;
   newTmpPath: () => string;
+  /** All that there is to make for an entry was made, or cannot be. */
+  onPrepared?: (entryPath: string) => Promise<void>;
   onProblem: (error: unknown) => void;
 }
 
@@ -45,7 +47,7 @@ export class Preparer {
   }
 
   add(key: string): void {
-    if (this.#isClosed || this.#options.preparers.length === 0 || this.#waiting.size >= MAX_WAITING) return;
+    if (this.#isClosed || this.#waiting.size >= MAX_WAITING) return;
     this.#waiting.add(key);
     this.#workWhenQuiet();
   }
@@ -86,7 +88,7 @@ export class Preparer {
   }
 
   async #prepare(key: string): Promise<void> {
-    const { cache, onProblem } = this.#deps;
+    const { cache, onPrepared, onProblem } = this.#deps;
     // no pod has such a uid
     const holder = `preparation of ${key}`;
     const entryPath = cache.hold(key, holder);
@@ -97,6 +99,7 @@ export class Preparer {
         // one that fails does not keep the others from it
         await this.#make(key, entryPath, preparer).catch((error: unknown) => this.#isClosed || onProblem(error));
       }
+      await onPrepared?.(entryPath).catch((error: unknown) => this.#isClosed || onProblem(error));
     } finally {
       this.#run = undefined;
       cache.release(holder);

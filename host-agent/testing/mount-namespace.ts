@@ -1,11 +1,13 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statfsSync } from 'node:fs';
+import { release, tmpdir } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import type { Mount } from '../core/mount-table.ts';
 import { mountsWithin, parseMountTable } from '../core/mount-table.ts';
 
+const TMPFS_MAGIC = 0x01021994;
 const BUILD = fileURLToPath(new URL('../native/build.sh', import.meta.url));
 
 /** What this machine lacks for tests with real mounts, or undefined. */
@@ -14,6 +16,15 @@ export function missingForMounts(): string | undefined {
   if (spawnSync('unshare', ['--mount', 'true']).status !== 0) return 'no permission to make a mount namespace';
   if (spawnSync('cc', ['--version']).status !== 0) return 'no C compiler (cc)';
   return undefined;
+}
+
+/** What this machine lacks for tests with mounted erofs images, or undefined. */
+export function missingForImages(): string | undefined {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (major < 6 || (major === 6 && minor < 12)) return `Linux 6.12 (this is ${release()})`;
+  if (!readFileSync('/proc/filesystems', 'utf8').includes('\terofs\n')) return 'a kernel with erofs';
+  if (statfsSync(tmpdir()).type === TMPFS_MAGIC) return `a disk: ${tmpdir()} is in memory`;
+  return missingForMounts();
 }
 
 export function buildMountHelper(path: string): string {

@@ -8,6 +8,7 @@ import { ConfigError } from '../config-error.ts';
 import type { CodeDelivery } from '../deliver/code-delivery.ts';
 import { linkDelivery } from '../deliver/link-delivery.ts';
 import { MountDelivery } from '../deliver/mount-delivery.ts';
+import type { ReadAhead } from '../deliver/read-ahead.ts';
 import { Staging } from '../deliver/staging.ts';
 import type { Mounter } from '../mounts/mounter.ts';
 import type { PodRegistry } from '../pods/pod-registry.ts';
@@ -20,6 +21,8 @@ export interface NodeVolumesDeps {
   log: Logger;
   /** On a cluster's node. */
   mounter: Mounter | undefined;
+  /** On a cluster's node. */
+  readAhead: ReadAhead | undefined;
   cache: CodeCache;
   pods: PodRegistry;
   onProblem: (error: unknown) => void;
@@ -49,8 +52,8 @@ export async function openNodeVolumes(
   { cluster, nodeName, podsDir, cacheDir }: HostAgentConfig,
   entriesPath: string,
 ): Promise<NodeVolumes> {
-  const { log, mounter, cache, pods, onProblem } = deps;
-  if (cluster === undefined || mounter === undefined) return localVolumes(podsDir);
+  const { log, mounter, readAhead, cache, pods, onProblem } = deps;
+  if (cluster === undefined || mounter === undefined || readAhead === undefined) return localVolumes(podsDir);
   const { csi, hostPathDir, kubeletDir } = cluster;
   const kubelet = openKubeletDir(kubeletDir);
   const staging = await Staging.open(mounter, entriesPath, join(cacheDir, 'staging'));
@@ -76,7 +79,7 @@ export async function openNodeVolumes(
   await hostPaths?.start();
   let plugin: { close(): Promise<void> } | undefined;
   return {
-    delivery: new MountDelivery(mounter, staging),
+    delivery: new MountDelivery(mounter, staging, readAhead),
     sidecarFolder: (podUid, name) => join(kubelet.emptyDir(podUid, SIDECAR_VOLUME), name),
     async serve() {
       if (csi === undefined) return;
