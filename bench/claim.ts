@@ -9,7 +9,8 @@ import { findRuntimes, type PresentRuntime } from '@warmpool/runtime-agent/runti
 import type { JsonAnswer } from '@warmpool/wire/json-client.ts';
 import { request } from 'undici';
 import type { ClaimBenchConfig } from './config.ts';
-import { distribution, machine, round, type Distribution } from './figures.ts';
+import { distribution, machine, medians, round, type Distribution } from './figures.ts';
+import { podFigures, type PodFigures } from './pod-figures.ts';
 import { ClusterTarget } from './cluster-target.ts';
 import { LocalTarget } from './local-target.ts';
 import type { BenchTarget, ColdStart, PoolFill } from './target.ts';
@@ -38,7 +39,7 @@ export interface ClaimBenchResult {
   platformPartMs: { claimP50: number; coldP50: number; ratio: number };
   /** As claimToReadyMs, but claims follow each other at once while the pool refills. */
   whileRefillingMs: Distribution;
-  burst: { size: number; p50: number; p95: number; max: number };
+  burst: { size: number; p50: number; p95: number; max: number; phasesP50Ms: Record<string, number> };
   phasesP50Ms: Record<string, number>;
   /** With the target cluster only. */
   pods?: PodFigures;
@@ -50,27 +51,13 @@ export interface ClaimBenchResult {
   machine: ReturnType<typeof machine>;
 }
 
-export interface PodFigures {
-  fill: PoolFill;
-  /** A plain pod of the same image, from its creation to Ready. */
-  coldReadyMs: Distribution;
-  /** coldReadyMs.p50 over claimToReadyMs.p50. */
-  readyRatioP50: number;
-  /** From sending a claim until the pod that replaces the claimed one can be claimed. */
-  refillMs: Distribution;
-  /** A plain pod of the same image, from its creation until its container runs; in turns with the refills. */
-  plainPodMs: Distribution;
-  /** refillMs.p50 over plainPodMs.p50. */
-  refillRatio: number;
-  /** The same for a pod without any volume, not even its service account's token: the kubelet looks after 300 ms whether volumes are there. */
-  podWithoutVolumeMs: Distribution;
-  refillRatioWithoutVolume: number;
+interface BurstSample {
+  readyMs: number;
+  claim: Claim;
 }
 
-interface Sample {
-  readyMs: number;
+interface Sample extends BurstSample {
   firstResponseMs: number;
-  claim: Claim;
 }
 
 /** Claims of one function, measured from outside, next to cold starts of the same function in the same run. */
@@ -88,7 +75,7 @@ export async function benchClaims(config: ClaimBenchConfig): Promise<ClaimBenchR
     run.reset();
     const samples = await repeat(config.claims, () => run.claimOnQuietPool());
     const busy = await repeat(Math.min(config.claims, 100), () => run.claimNow());
-    const bursts: number[] = [];
+    const bursts: BurstSample[] = [];
     for (let i = 0; i < config.rounds; i++) bursts.push(...(await run.burst(config.burst)));
     await target.filled();
     const roundTrips = await repeat(ROUND_TRIPS, () => roundTrip(target));
@@ -181,8 +168,8 @@ class ClaimRun {
     }
   }
 
-  /** All at once on a full pool; the time of each. */
-  async burst(size: number): Promise<number[]> {
+  /** All at once on a full pool. */
+  async burst(size: number): Promise<BurstSample[]> {
     await this.#target.quiet();
     const claims = await Promise.all(
       Array.from({ length: size }, async () => {
@@ -190,7 +177,7 @@ class ClaimRun {
         try {
           const claimed = await this.#send();
           const readyMs = performance.now() - startedMs;
-          return { readyMs, claimId: this.#read(claimed).claimId };
+          return { readyMs, claim: this.#read(claimed) };
         } catch (error) {
           this.failures++;
           process.stderr.write(`claim failed: ${error instanceof Error ? error.message : String(error)}\n`);
@@ -199,8 +186,8 @@ class ClaimRun {
       }),
     );
     const done = claims.filter((claim) => claim !== undefined);
-    await Promise.all(done.map(({ claimId }) => this.#client.release(this.#target.namespace, claimId)));
-    return done.map(({ readyMs }) => readyMs);
+    await Promise.all(done.map(({ claim }) => this.#client.release(this.#target.namespace, claim.claimId)));
+    return done;
   }
 
   #send(): Promise<JsonAnswer> {
@@ -220,7 +207,7 @@ class ClaimRun {
 interface Measured {
   samples: Sample[];
   busy: Sample[];
-  bursts: number[];
+  bursts: BurstSample[];
   colds: ColdStart[];
   refills: number[];
   roundTrips: number[];
@@ -235,8 +222,7 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
     samples.map(({ firstResponseMs, claim }) => firstResponseMs - (claim.timings?.importMs ?? 0)),
   ).p50;
   const coldP50 = distribution(colds.map((cold) => cold.firstResponseMs - cold.importMs)).p50;
-  const phases = Object.keys(samples[0]?.claim.timings ?? {}) as (keyof NonNullable<Claim['timings']>)[];
-  const { p50, p95, max } = distribution(bursts);
+  const { p50, p95, max } = distribution(bursts.map(({ readyMs }) => readyMs));
   const claimToReadyMs = distribution(samples.map((sample) => sample.readyMs));
   return {
     target: config.target,
@@ -248,33 +234,19 @@ function summarise(config: ClaimBenchConfig, measured: Measured, run: ClaimRun):
     ratioP50: round(coldStartMs.p50 / claimToFirstResponseMs.p50),
     platformPartMs: { claimP50, coldP50, ratio: round(coldP50 / claimP50) },
     whileRefillingMs: distribution(busy.map((sample) => sample.readyMs)),
-    burst: { size: config.burst, p50, p95, max },
-    phasesP50Ms: Object.fromEntries(
-      phases.map((phase) => [phase, distribution(samples.map(({ claim }) => claim.timings?.[phase] ?? 0)).p50]),
-    ),
+    burst: {
+      size: config.burst,
+      p50,
+      p95,
+      max,
+      phasesP50Ms: medians(bursts.map(({ claim }) => ({ ...claim.timings }))),
+    },
+    phasesP50Ms: medians(samples.map(({ claim }) => ({ ...claim.timings }))),
     ...(measured.fill !== undefined && { pods: podFigures(claimToReadyMs.p50, measured.fill, measured) }),
     roundTripMs: distribution(measured.roundTrips),
     failures: run.failures,
     duplicates: run.duplicates,
     machine: machine(),
-  };
-}
-
-function podFigures(claimToReadyP50Ms: number, fill: PoolFill, { colds, refills }: Measured): PodFigures {
-  const pods = colds.flatMap(({ pod }) => pod ?? []);
-  const coldReadyMs = distribution(pods.map(({ readyMs }) => readyMs));
-  const plainPodMs = distribution(pods.map(({ runningMs }) => runningMs));
-  const podWithoutVolumeMs = distribution(pods.map(({ runningWithoutVolumeMs }) => runningWithoutVolumeMs));
-  const refillMs = distribution(refills);
-  return {
-    fill,
-    coldReadyMs,
-    readyRatioP50: round(coldReadyMs.p50 / claimToReadyP50Ms),
-    refillMs,
-    plainPodMs,
-    refillRatio: round(refillMs.p50 / plainPodMs.p50),
-    podWithoutVolumeMs,
-    refillRatioWithoutVolume: round(refillMs.p50 / podWithoutVolumeMs.p50),
   };
 }
 

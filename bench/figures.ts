@@ -14,6 +14,12 @@ export function distribution(samples: readonly number[]): Distribution {
   return { p50: at(0.5), p95: at(0.95), p99: at(0.99), max: at(1) };
 }
 
+/** Of each key of the first sample. */
+export function medians(samples: readonly Readonly<Record<string, number | undefined>>[]): Record<string, number> {
+  const keys = Object.keys(samples[0] ?? {});
+  return Object.fromEntries(keys.map((key) => [key, distribution(samples.map((sample) => sample[key] ?? 0)).p50]));
+}
+
 export function round(value: number): number {
   return Math.round(value * 100) / 100;
 }

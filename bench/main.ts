@@ -13,14 +13,19 @@ import { optionsOrUsage } from '../test/support/options-or-usage.ts';
 function table(result: ClaimBenchResult): string {
   const row = (name: string, values: Record<string, number>): string =>
     `${name.padEnd(26)}${['p50', 'p95', 'p99', 'max'].map((key) => (values[key] === undefined ? '' : values[key].toFixed(2)).padStart(10)).join('')}`;
+  const phases = (p50s: Record<string, number>): string =>
+    Object.entries(p50s)
+      .map(([phase, ms]) => `${phase.slice(0, -2)} ${ms}`)
+      .join(', ');
   const { machine, pods } = result;
+  const { size, phasesP50Ms: burstPhases, ...burst } = result.burst;
   return [
     `${result.claims} claims of ${result.function}, ${result.target}; ms          `,
     `${''.padEnd(26)}${['p50', 'p95', 'p99', 'max'].map((name) => name.padStart(10)).join('')}`,
     row('claim to ready', { ...result.claimToReadyMs }),
     row('claim to first response', { ...result.claimToFirstResponseMs }),
     row('while the pool refills', { ...result.whileRefillingMs }),
-    row(`burst of ${result.burst.size}`, { ...result.burst }),
+    row(`burst of ${size}`, burst),
     row('cold start to response', { ...result.coldStartMs }),
     ...(pods === undefined
       ? []
@@ -38,9 +43,8 @@ function table(result: ClaimBenchResult): string {
           `${pods.fill.pods} standby pods for the first time: ${pods.fill.ms} ms; requests that the apiserver throttled: ${pods.fill.throttledRequests}`,
         ]),
     `cold over claim: ${result.ratioP50}; without the user's import: ${result.platformPartMs.ratio} (${result.platformPartMs.coldP50} over ${result.platformPartMs.claimP50} ms)`,
-    `phases at p50: ${Object.entries(result.phasesP50Ms)
-      .map(([phase, ms]) => `${phase.slice(0, -2)} ${ms}`)
-      .join(', ')}`,
+    `phases at p50: ${phases(result.phasesP50Ms)}`,
+    `phases at p50 in a burst: ${phases(burstPhases)}`,
     `failures ${result.failures}, pods handed out twice ${result.duplicates}`,
     `${machine.cpu}, ${machine.cores} cores, ${machine.memoryGiB} GiB, kernel ${machine.kernel}, Node ${machine.node}`,
   ].join('\n');
