@@ -386,6 +386,27 @@ describe('after a crash of the operator', () => {
     expect(world.node.loads).toHaveLength(1);
   });
 
+  it('a claim keeps the instance that it was answered with, not a pod that it had tried before', async () => {
+    const world = await filled({}, 3);
+    const tried = world.pods();
+    const before = await claim(world, 'c1');
+    const instance = world.pods().find(({ metadata }) => metadata.uid === before.pod?.uid);
+    for (const pod of tried.filter(({ metadata }) => metadata.uid !== before.pod?.uid)) {
+      world.node.report(pod.metadata.uid, { state: 'failed', claimId: 'c1' });
+      await world.kube.patch(PODS, 'default', pod.metadata.name, {
+        metadata: {
+          labels: { 'warmpool.dev/state': 'claimed', 'warmpool.dev/claim': 'c1' },
+          annotations: instance?.metadata.annotations ?? {},
+        },
+      });
+    }
+    await world.restartOperator();
+    await world.clock.advance(5_000);
+    expect(await claim(world, 'c1')).toMatchObject({ state: 'ready', pod: before.pod });
+    const left = world.pods().map(({ metadata }) => metadata.uid);
+    expect(tried.filter(({ metadata }) => left.includes(metadata.uid))).toHaveLength(1);
+  });
+
   it('between write and load, the half-claimed pod is deleted and the retry gets another', async () => {
     const world = await filled();
     const [pod] = world.pods();

@@ -63,8 +63,8 @@ export class InstanceKeeper {
   adoptAll(term: number): void {
     this.#recoveringSinceUnixMs = this.#deps.clock.now();
     const claimed = this.#deps.pods.list().filter((pod) => isClaimed(pod) && !isTerminating(pod));
-    // if a crash left two pods for one claim, the one that was loaded is the instance
-    claimed.sort((a, b) => Number(this.#isLoaded(b)) - Number(this.#isLoaded(a)));
+    // of the pods that one claim has tried, the instance is one that was loaded and lives, and not one that was tried before it
+    claimed.sort((a, b) => this.#standing(b) - this.#standing(a) || triedAt(b) - triedAt(a));
     for (const pod of claimed) this.#adopt(pod, term);
   }
 
@@ -166,9 +166,11 @@ export class InstanceKeeper {
     return heardUnixMs;
   }
 
-  #isLoaded(pod: StoredPod): boolean {
+  /** 2: loaded with its claim, 1: not known to be, 0: dead. */
+  #standing(pod: StoredPod): number {
     const report = this.#deps.nodes.currentReport(pod.metadata.uid as PodUid);
-    return report !== undefined && report.claimId !== undefined && report.claimId === claimRecordOf(pod)?.loadedAs;
+    if (isFinished(pod) || hasEnded(report)) return 0;
+    return report?.claimId !== undefined && report.claimId === claimRecordOf(pod)?.loadedAs ? 2 : 1;
   }
 
   #adopt(pod: StoredPod, term: number): void {
@@ -259,6 +261,8 @@ export class InstanceKeeper {
     if (entry !== undefined) this.#lose(entry, 'its pod was deleted');
   }
 }
+
+const triedAt = (pod: StoredPod): number => claimRecordOf(pod)?.claimedAtUnixMs ?? 0;
 
 /** Not answered yet: the claim itself settles what becomes of its pod. */
 function isUnderWay({ claim, recovery }: LedgerEntry): boolean {

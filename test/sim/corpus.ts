@@ -19,4 +19,9 @@ export const CORPUS: readonly { seed: number; found: string }[] = [
   { seed: 1599, found: 'a release that outlived its leadership made an instance idle that its claim held again' },
   { seed: 3065, found: 'late news of the pods of a deleted pool were taken for those of its successor' },
   { seed: 5004, found: 'a dead pod that a claim could not use stayed reserved, and its pool one short, for ever' },
+  {
+    seed: 800_054,
+    found:
+      'a new leader took a dead pod that a claim had tried for its instance, and ended the one it was answered with',
+  },
 ];
