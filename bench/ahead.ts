@@ -1,4 +1,4 @@
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -20,6 +20,7 @@ import { distribution, machine, type Distribution } from './figures.ts';
 import { LOAD_EXAMPLES, type LoadExample } from './load/examples.ts';
 import { StandbyProcess } from './load/standby-process.ts';
 import { timedLoad } from './load/timed-load.ts';
+import { runAgainInOwnMounts } from './own-mounts.ts';
 
 const IN_OWN_MOUNTS = '--in-own-mounts';
 const LIST_TIMEOUT_MS = 10_000;
@@ -76,9 +77,7 @@ export interface AheadBenchResult {
 /** Runs this program once more where its mounts are its own and gone with it. False where it is that, or where there can be no mounts. */
 export function ranInOwnMounts(argv: readonly string[]): boolean {
   if (argv.includes(IN_OWN_MOUNTS) || missingForImages() !== undefined) return false;
-  const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1), IN_OWN_MOUNTS];
-  process.exitCode =
-    spawnSync('unshare', ['--mount', '--propagation', 'private', ...again], { stdio: 'inherit' }).status ?? 1;
+  runAgainInOwnMounts({ more: [IN_OWN_MOUNTS] });
   return true;
 }
 
@@ -109,11 +108,9 @@ async function measure(
   const runtime = runtimes.find(({ name }) => name === example.runtime) as PresentRuntime;
   const entry = path.join(folder, digest);
   const imageName = imageNameOf(digest);
-  const [image, tree, list] = [imageName, 'tree', 'read-ahead'].map((name) => path.join(entry, name)) as [
-    string,
-    string,
-    string,
-  ];
+  const image = path.join(entry, imageName);
+  const tree = path.join(entry, 'tree');
+  const list = path.join(entry, 'read-ahead');
   const job = { folder: entry, format, fileName: '', digest, limits: DEFAULT_UNPACK_LIMITS, imageName };
   await runUnpackJob(job, new FileChunks(path.join(folders.storeDir, key)));
   if (!existsSync(image)) throw new Error(`${example.runtime}/${example.name} is too small for an image`);

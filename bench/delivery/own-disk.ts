@@ -2,6 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { missingForMounts } from '@warmpool/host-agent/testing/mount-namespace.ts';
+import { runAgainInOwnMounts } from '../own-mounts.ts';
 
 const MEMORY = '/dev/shm';
 const DISK_BYTES = 8 * 1024 ** 3;
@@ -35,9 +36,7 @@ export function ranOnOwnDisk(): boolean {
   const folder = mkdtempSync(join(MEMORY, 'warmpool-disk-'));
   try {
     const shell = ['sh', '-c', SCRIPT, 'sh', join(folder, 'disk'), String(DISK_BYTES)];
-    const again = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-    const command = ['--mount', '--propagation', 'private', ...shell, ...again];
-    process.exitCode = spawnSync('unshare', command, { stdio: 'inherit' }).status ?? 1;
+    runAgainInOwnMounts({ before: shell });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

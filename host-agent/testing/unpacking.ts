@@ -81,3 +81,9 @@ export function readTree(root: string, prefix = ''): Record<string, string> {
   }
   return tree;
 }
+
+/** An archive that arrives in one piece, a copy, which belongs to the reader. */
+export function once(bytes: Buffer): { next: () => Promise<Buffer | undefined> } {
+  const chunks = [Buffer.from(bytes)];
+  return { next: () => Promise.resolve(chunks.shift()) };
+}

@@ -1,17 +1,15 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { existsSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { systemClock as clock } from '@warmpool/host-agent/clock.ts';
 import { DEFAULT_UNPACK_LIMITS } from '@warmpool/host-agent/core/unpack-limits.ts';
-import { Mounter } from '@warmpool/host-agent/mounts/mounter.ts';
 import { CsiNode } from '@warmpool/host-agent/testing/csi-node.ts';
-import { buildMountHelper, missingForImages, MountNamespace } from '@warmpool/host-agent/testing/mount-namespace.ts';
+import { missingForImages } from '@warmpool/host-agent/testing/mount-namespace.ts';
+import { MounterUnderTest } from '@warmpool/host-agent/testing/mounter-under-test.ts';
 import type { TarEntry } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
-import { digestOf } from '@warmpool/host-agent/testing/unpacking.ts';
+import { digestOf, once } from '@warmpool/host-agent/testing/unpacking.ts';
 import { runUnpackJob } from '@warmpool/host-agent/unpack/unpack-job.ts';
 
 const MIB = 1024 * 1024;
@@ -26,21 +24,11 @@ const FILES: TarEntry[] = Array.from({ length: 200 }, (_, index) => ({
 }));
 
 describe.skipIf(missing !== undefined)('reading code ahead', () => {
-  let folder: string;
-  let namespace: MountNamespace;
-  let mounter: Mounter;
+  let hands: MounterUnderTest;
   beforeEach(async () => {
-    folder = realpathSync(mkdtempSync(join(tmpdir(), 'warmpool-ahead-')));
-    buildMountHelper(join(folder, 'mount-helper'));
-    namespace = await MountNamespace.start([]);
-    const [file, ...rest] = [...namespace.enter, join(folder, 'mount-helper')];
-    mounter = new Mounter({ clock, onProblem: () => undefined }, [file, ...rest]);
+    hands = await MounterUnderTest.start();
   });
-  afterEach(async () => {
-    mounter.close();
-    await namespace.close();
-    rmSync(folder, { recursive: true });
-  });
+  afterEach(() => hands.close());
 
   interface Entry {
     image: string;
@@ -51,34 +39,32 @@ describe.skipIf(missing !== undefined)('reading code ahead', () => {
   }
 
   async function mounted(entries: TarEntry[]): Promise<Entry> {
-    const entry = join(folder, 'entry');
+    const entry = join(hands.folder, 'entry');
     const bytes = tarOf(entries);
     const job = { format: 'tar' as const, fileName: '', digest: digestOf(bytes), limits: DEFAULT_UNPACK_LIMITS };
-    const chunks = [bytes];
-    const source = { next: () => Promise.resolve(chunks.shift()) };
-    await runUnpackJob({ ...job, folder: entry, imageName: 'a.erofs' }, source);
+    await runUnpackJob({ ...job, folder: entry, imageName: 'a.erofs' }, once(bytes));
     const tree = join(entry, 'tree');
-    await mounter.mountImage(entry, 'a.erofs', tree);
-    return { image: join(entry, 'a.erofs'), tree, list: join(entry, 'list'), seen: namespace.inside(tree) };
+    await hands.mounter.mountImage(entry, 'a.erofs', tree);
+    return { image: join(entry, 'a.erofs'), tree, list: join(entry, 'list'), seen: hands.namespace.inside(tree) };
   }
 
   /** Until the processes of the helper have ended. */
   async function done(request: Promise<void>): Promise<void> {
     await request;
-    const task = `/proc/${mounter.pid}/task/${mounter.pid}/children`;
+    const task = `/proc/${hands.mounter.pid}/task/${hands.mounter.pid}/children`;
     const isRunning = (pid: string): boolean => !/^State:\tZ/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
     await expect.poll(() => readFileSync(task, 'utf8').split(' ').filter(Boolean).some(isRunning)).toBe(false);
   }
 
   const listed = async ({ image, tree, list }: Entry): Promise<[from: number, end: number][]> => {
-    await done(mounter.listReads(image, tree, list));
+    await done(hands.mounter.listReads(image, tree, list));
     const lines = readFileSync(list, 'utf8').trimEnd().split('\n');
     return lines.map((line) => line.split(' ').map(Number) as [number, number]);
   };
 
   /** Memory has nothing of the image any more, nor of what was read of it by way of the tree. */
   async function forgotten({ image, tree }: Entry): Promise<void> {
-    await done(mounter.forget(tree));
+    await done(hands.mounter.forget(tree));
     const keepNothing = [`of=${image}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none'];
     execFileSync('dd', keepNothing);
   }
@@ -100,7 +86,7 @@ describe.skipIf(missing !== undefined)('reading code ahead', () => {
 
     await forgotten(entry);
     expect(bytesInMemory(entry)).toBeLessThan(30 * FILE_BYTES);
-    await done(mounter.readAhead(entry.image, entry.list));
+    await done(hands.mounter.readAhead(entry.image, entry.list));
     const listedBytes = ranges.reduce((sum, [from, end]) => sum + end - from, 0);
     await expect.poll(() => bytesInMemory(entry)).toBeGreaterThanOrEqual(listedBytes);
     const before = bytesInMemory(entry);
@@ -114,7 +100,7 @@ describe.skipIf(missing !== undefined)('reading code ahead', () => {
   test('does not count what others than loads have read before', async () => {
     const entry = await mounted(FILES);
     read(entry, FILES);
-    await done(mounter.forget(entry.tree));
+    await done(hands.mounter.forget(entry.tree));
     read(entry, FILES.slice(0, 1));
     expect(await listed(entry)).toMatchObject([
       [4096, 4096 * 6],
@@ -130,11 +116,11 @@ describe.skipIf(missing !== undefined)('reading code ahead', () => {
   });
 
   test('of what is gone is no fault, and leaves no list', async () => {
-    const [image, list] = [join(folder, 'no-such-image'), join(folder, 'list')];
-    await done(mounter.listReads(image, folder, list));
-    await done(mounter.readAhead(image, list));
-    await done(mounter.forget(join(folder, 'no-such-tree')));
-    await mounter.ping();
+    const [image, list] = [join(hands.folder, 'no-such-image'), join(hands.folder, 'list')];
+    await done(hands.mounter.listReads(image, hands.folder, list));
+    await done(hands.mounter.readAhead(image, list));
+    await done(hands.mounter.forget(join(hands.folder, 'no-such-tree')));
+    await hands.mounter.ping();
     expect(existsSync(list)).toBe(false);
   });
 

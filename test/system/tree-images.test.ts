@@ -1,29 +1,16 @@
-import {
-  chmodSync,
-  existsSync,
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  realpathSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { chmodSync, existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { CacheReply } from '@warmpool/protocol/host-agent-api.ts';
-import { systemClock as clock } from '@warmpool/host-agent/clock.ts';
 import { DEFAULT_UNPACK_LIMITS } from '@warmpool/host-agent/core/unpack-limits.ts';
-import { Mounter } from '@warmpool/host-agent/mounts/mounter.ts';
 import { CsiNode } from '@warmpool/host-agent/testing/csi-node.ts';
 import type { HostAgentProcess } from '@warmpool/host-agent/testing/host-agent-process.ts';
-import { buildMountHelper, missingForImages, MountNamespace } from '@warmpool/host-agent/testing/mount-namespace.ts';
+import { missingForImages } from '@warmpool/host-agent/testing/mount-namespace.ts';
+import { MounterUnderTest } from '@warmpool/host-agent/testing/mounter-under-test.ts';
 import type { StoredCode } from '@warmpool/host-agent/testing/node-under-test.ts';
 import type { TarEntry } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { paxOf, tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
-import { digestOf, readTree } from '@warmpool/host-agent/testing/unpacking.ts';
+import { digestOf, once, readTree } from '@warmpool/host-agent/testing/unpacking.ts';
 import { runUnpackJob } from '@warmpool/host-agent/unpack/unpack-job.ts';
 import { Prng } from '../sim/prng.ts';
 
@@ -79,31 +66,21 @@ const ODD_TREE: TarEntry[] = [
 ];
 
 describe.skipIf(missing !== undefined)('an image of a tree', () => {
-  let folder: string;
-  let namespace: MountNamespace;
-  let mounter: Mounter;
+  let hands: MounterUnderTest;
   beforeEach(async () => {
-    folder = realpathSync(mkdtempSync(join(tmpdir(), 'warmpool-images-')));
-    buildMountHelper(join(folder, 'mount-helper'));
-    namespace = await MountNamespace.start([]);
-    const [file, ...rest] = [...namespace.enter, join(folder, 'mount-helper')];
-    mounter = new Mounter({ clock, onProblem: () => undefined }, [file, ...rest]);
+    hands = await MounterUnderTest.start();
   });
-  afterEach(async () => {
-    mounter.close();
-    await namespace.close();
-    rmSync(folder, { recursive: true });
-  });
+  afterEach(() => hands.close());
 
   /** The same archive as a folder and as an image. */
   async function both(bytes: Buffer, name: string): Promise<{ folder: string; image: string }> {
-    const paths = { folder: join(folder, `${name}-folder`), image: join(folder, `${name}-image`) };
+    const paths = { folder: join(hands.folder, `${name}-folder`), image: join(hands.folder, `${name}-image`) };
     const limits = { ...DEFAULT_UNPACK_LIMITS, maxPathBytes: 4096 };
     const job = { format: 'tar' as const, fileName: '', digest: digestOf(bytes), limits };
     await runUnpackJob({ ...job, folder: paths.folder }, once(bytes));
     await runUnpackJob({ ...job, folder: paths.image, imageName: 'a.erofs' }, once(bytes));
-    await mounter.mountImage(paths.image, 'a.erofs', join(paths.image, 'tree'));
-    return { folder: join(paths.folder, 'tree'), image: namespace.inside(join(paths.image, 'tree')) };
+    await hands.mounter.mountImage(paths.image, 'a.erofs', join(paths.image, 'tree'));
+    return { folder: join(paths.folder, 'tree'), image: hands.namespace.inside(join(paths.image, 'tree')) };
   }
 
   test('shows what a folder shows, whatever the names and sizes', async () => {
@@ -121,15 +98,18 @@ describe.skipIf(missing !== undefined)('an image of a tree', () => {
   });
 
   test('is given up, and leaves nothing, when the disk is full or the digest is wrong', async () => {
-    namespace.run('mount', '-t', 'tmpfs', '-o', 'size=600k', 'small', folder);
+    hands.namespace.run('mount', '-t', 'tmpfs', '-o', 'size=600k', 'small', hands.folder);
     const bytes = tarOf(ODD_TREE);
     const job = { format: 'tar' as const, fileName: '', limits: DEFAULT_UNPACK_LIMITS, imageName: 'a.erofs' };
-    const small = namespace.inside(join(folder, 'job'));
+    const small = hands.namespace.inside(join(hands.folder, 'job'));
     const full = runUnpackJob({ ...job, folder: small, digest: digestOf(bytes) }, once(bytes));
     await expect(full).rejects.toMatchObject({ code: 'CacheFull' });
-    const wrong = runUnpackJob({ ...job, folder: join(folder, 'job'), digest: digestOf(Buffer.from('')) }, once(bytes));
+    const wrong = runUnpackJob(
+      { ...job, folder: join(hands.folder, 'job'), digest: digestOf(Buffer.from('')) },
+      once(bytes),
+    );
     await expect(wrong).rejects.toMatchObject({ code: 'DigestMismatch' });
-    expect([existsSync(small), existsSync(join(folder, 'job'))]).toEqual([false, false]);
+    expect([existsSync(small), existsSync(join(hands.folder, 'job'))]).toEqual([false, false]);
   });
 
   test('shows what a folder shows for any tree', async () => {
@@ -153,11 +133,6 @@ function anyTree(random: Prng): TarEntry[] {
   return Array.from({ length: random.int(65, 900) }, () =>
     entry(`${random.pick(folders)}${name()}`, { body: Buffer.alloc(random.int(0, random.pick(sizes)), name()) }),
   ).flat();
-}
-
-function once(bytes: Buffer): { next: () => Promise<Buffer | undefined> } {
-  const chunks = [Buffer.from(bytes)];
-  return { next: () => Promise.resolve(chunks.shift()) };
 }
 
 describe.skipIf(missing !== undefined)('a node whose kernel mounts images', () => {
