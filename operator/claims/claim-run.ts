@@ -149,13 +149,18 @@ export class ClaimRun {
   /** In a slot of its own, so that the time limits of write and load run only while something is done about them. */
   #attempt(input: AttemptInput): Promise<AttemptResult> {
     return this.#slots.add(async () => {
-      this.#deps.onLoading?.(++this.#loading);
+      this.#countLoading(1);
       try {
         return await attemptClaim(this.#deps, input);
       } finally {
-        this.#deps.onLoading?.(--this.#loading);
+        this.#countLoading(-1);
       }
     });
+  }
+
+  #countLoading(change: 1 | -1): void {
+    this.#loading += change;
+    this.#deps.onLoading?.(this.#loading);
   }
 
   /** 7. Both the write and the load are through: the answer, unless another process leads by now. */

@@ -47,6 +47,26 @@ describe('a claim', () => {
     expect(claimed[0]?.metadata.ownerReferences ?? []).toEqual([]);
   });
 
+  it('is not disturbed by the refill: pods are created when no claim loads any more, or after half a second', async () => {
+    const world = await filled();
+    world.node.loadMs = 200;
+    const calls = ['c1', 'c2'].map((id) => claim(world, id));
+    await world.clock.advance(150);
+    expect(world.pods()).toHaveLength(3);
+    await world.clock.advance(100);
+    await Promise.all(calls);
+    expect(world.pods()).toHaveLength(5);
+
+    await world.untilStandby('nodejs', 3);
+    world.node.loadMs = 2_000;
+    const slow = claim(world, 'slow');
+    await world.clock.advance(400);
+    expect(world.pods()).toHaveLength(5);
+    await world.clock.advance(300);
+    expect(world.pods()).toHaveLength(6);
+    await slow;
+  });
+
   it('gets a pod of the present template while a changed list of packages rolls', async () => {
     const world = await filled({ rollout: { maxUnavailable: 1 } });
     const before = new Set(world.pods().map((pod) => pod.metadata.uid));
