@@ -81,6 +81,7 @@ export class VersionedStore {
     const rules = rulesOf(resource);
     const metadata = compact({
       ...given,
+      ...NOT_KEPT,
       name,
       namespace,
       uid: randomUid(this.#deps.random),
@@ -181,8 +182,11 @@ export class VersionedStore {
 /** Fields that are the server's own: what a patch says about them is a precondition or nothing. */
 function keptFields(before: ObjectMeta, after: ObjectMeta): ObjectMeta {
   const { uid, resourceVersion, generation, creationTimestamp, namespace, name } = before;
-  return compact({ ...after, uid, resourceVersion, generation, creationTimestamp, namespace, name });
+  return compact({ ...after, ...NOT_KEPT, uid, resourceVersion, generation, creationTimestamp, namespace, name });
 }
+
+/** An apiserver's account of who set what, which it keeps unless it is told not to, as `claimStandby` does. Here there is none. */
+const NOT_KEPT = { managedFields: undefined };
 
 /** The wire form leaves empty maps and lists out, so setting one is no change. */
 function compact(metadata: ObjectMeta | Record<string, unknown>): ObjectMeta {

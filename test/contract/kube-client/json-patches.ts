@@ -82,6 +82,21 @@ export function jsonPatches(world: () => ContractWorld): void {
     await watching.stop();
   });
 
+  test('ends the account of who set which field, and later writes begin none', async () => {
+    await create();
+    const patched = await patch(
+      { op: 'replace', path: STATE, value: 'claimed' },
+      { op: 'add', path: '/metadata/managedFields', value: [{}] },
+    );
+    expect(patched.metadata.labels).toEqual({ 'example.com/state': 'claimed' });
+    expect(patched.metadata).not.toHaveProperty('managedFields');
+    await world().client.patchStatus(PODS, world().namespace, 'a', { status: { phase: 'Running' } });
+    await patch({ op: 'add', path: '/metadata/labels/by', value: 'x' });
+    const after = await world().client.get<Pod>(PODS, world().namespace, 'a');
+    expect(after.metadata.labels).toEqual({ 'example.com/state': 'claimed', by: 'x' });
+    expect(after.metadata).not.toHaveProperty('managedFields');
+  });
+
   test('of something missing is refused with 404', async () => {
     await expectRefusal(patch({ op: 'test', path: STATE, value: 'standby' }), 404, 'NotFound');
   });
