@@ -29,6 +29,7 @@ import { Preparer } from './prepare/preparer.ts';
 import { openSecrets } from './secrets/open-secrets.ts';
 import type { SecretOutcome } from './secrets/secret-reader.ts';
 import { usage } from './settings.ts';
+import { ADMITTED } from './tls/named-only.ts';
 import { openTls } from './tls/open-tls.ts';
 import { Unpacker } from './unpack/unpacker.ts';
 import { openNodeVolumes } from './volumes/node-volumes.ts';
@@ -138,8 +139,7 @@ async function run(config: HostAgentConfig): Promise<void> {
   });
   const prefetcher = new Prefetcher({ cache, onProblem });
   const app = createServer({ log, serverFactory: tls?.serverFactory }, config);
-  // over TLS every request has to show who it is from, which only the long way checks
-  addLoadRoutes(app, { loads, log }, { ...config, hasShortWay: tls === undefined });
+  addLoadRoutes(app, { loads, log }, { ...config, connectionEvent: tls === undefined ? 'connection' : ADMITTED });
   addPodRoutes(app, { pods });
   addPrefetchRoutes(app, { prefetcher, grants, clock, peers: peers?.directory });
   addEventRoutes(app, { node: config.nodeName, pods, cache, events, peerUrl: peers?.url });

@@ -55,8 +55,8 @@ export class PlainFront {
     this.#options = options;
   }
 
-  /** Takes the place of what the server does with a new connection. `event` is `secureConnection` for HTTPS. */
-  attach(server: Server, event: 'connection' | 'secureConnection' = 'connection'): void {
+  /** Takes the place of what the server does with a new connection, which it tells of by `event`. */
+  attach(server: Server, event = 'connection'): void {
     const general = server.listeners(event) as ((socket: Socket) => void)[];
     server.removeAllListeners(event);
     server.on(event, (socket: Socket) => {

@@ -15,12 +15,13 @@ export interface LoadRoutesDeps {
 }
 
 export interface LoadRoutesOptions extends ServerOptions {
-  hasShortWay: boolean;
+  /** What the server emits for a connection that it serves. */
+  connectionEvent: string;
 }
 
 /** `POST /v1/load`, twice: as a route like any other, and on the short way that an operator's connections take. */
 export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, options: LoadRoutesOptions): void {
-  const { bodyLimitBytes, hasShortWay } = options;
+  const { bodyLimitBytes, connectionEvent } = options;
   app.post(PATH, async (request, reply): Promise<HostLoadReply> => {
     const caller = new AbortController();
     reply.raw.once('close', () => {
@@ -29,7 +30,6 @@ export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, option
     return deps.loads.load(parse(hostLoadRequestSchema, request.body), caller.signal);
   });
 
-  if (!hasShortWay) return;
   const front = new PlainFront({
     takes: (method, path) => method === 'POST' && path === PATH,
     answer: (request) => answer(deps, request, bodyLimitBytes),
@@ -38,7 +38,7 @@ export function addLoadRoutes(app: FastifyInstance, deps: LoadRoutesDeps, option
     keepAliveTimeoutMs: KEEP_ALIVE_MS,
     requestTimeoutMs: REQUEST_TIMEOUT_MS,
   });
-  front.attach(app.server);
+  front.attach(app.server, connectionEvent);
   app.addHook('preClose', () => Promise.resolve(front.close()));
 }
 

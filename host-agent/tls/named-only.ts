@@ -9,6 +9,9 @@ const KEEP_ALIVE_MS = 600_000;
 const REQUEST_TIMEOUT_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 5_000;
 
+/** What a server of {@link namedOnly} emits for each connection that it serves, in place of `secureConnection`. */
+export const ADMITTED = 'admitted';
+
 export interface NamedOnly {
   serverFactory: FastifyServerFactory<HttpServer>;
   /** For connections from now on; those that are open stay open. */
@@ -21,25 +24,21 @@ export interface NamedOnly {
  */
 export function namedOnly(name: string, first: TlsFiles, onRefused: (reason: string) => void): NamedOnly {
   const servers = new Set<Server>();
-  const admitted = new WeakSet<object>();
   let options = tlsOptions(first);
   return {
     serverFactory: (handler) => {
-      // asked for each request: what came with the handshake may be read before a connection that is destroyed has ended
-      const server = createServer(options, (request, response) => {
-        if (admitted.has(request.socket)) handler(request, response);
-        else request.socket.destroy();
-      });
+      const server = createServer(options, handler);
       server.keepAliveTimeout = KEEP_ALIVE_MS;
       server.requestTimeout = REQUEST_TIMEOUT_MS;
-      server.prependListener('secureConnection', (socket: TLSSocket) => {
+      // what reads requests gets no other connection to see: what came with the handshake is there before one that is destroyed has ended
+      for (const serve of server.listeners('secureConnection'))
+        server.on(ADMITTED, serve as (socket: TLSSocket) => void);
+      server.removeAllListeners('secureConnection');
+      server.on('secureConnection', (socket: TLSSocket) => {
         const certificate = socket.getPeerX509Certificate();
-        if (certificate?.checkHost(name) !== undefined) {
-          admitted.add(socket);
-          return;
-        }
+        if (certificate?.checkHost(name) !== undefined) return void server.emit(ADMITTED, socket);
         onRefused(`a certificate of ${certificate?.subject ?? 'nobody'} is not that of ${name}`);
-        socket.destroy();
+        socket.on('error', () => {}).destroy();
       });
       server.on('tlsClientError', (error) => onRefused(error.message));
       servers.add(server);

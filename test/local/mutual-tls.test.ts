@@ -6,17 +6,22 @@ import { connect } from 'node:tls';
 import { pino } from 'pino';
 import { Agent, request } from 'undici';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { addLoadRoutes } from '@warmpool/host-agent/http/load-routes.ts';
 import { createServer } from '@warmpool/host-agent/http/server.ts';
-import { namedOnly, type NamedOnly } from '@warmpool/host-agent/tls/named-only.ts';
+import type { LoadService } from '@warmpool/host-agent/load/load-service.ts';
+import { ADMITTED, namedOnly, type NamedOnly } from '@warmpool/host-agent/tls/named-only.ts';
 import { firstTlsFiles, followTlsFiles, type TlsFiles } from '@warmpool/host-agent/tls/tls-files.ts';
 import type { OperatorTls } from '@warmpool/operator/certificates/certificate-keeper.ts';
 import { issueAuthority, issueLeaf, type KeyPair } from '@warmpool/operator/certificates/issue.ts';
 import { HttpHostAgentClient } from '@warmpool/operator/host-agents/http-host-agent-client.ts';
 import { MutualTls } from '@warmpool/wire/mutual-tls.ts';
 import type { PodUid } from '@warmpool/protocol/fields.ts';
+import type { HostLoadReply, HostLoadRequest } from '@warmpool/protocol/host-agent-api.ts';
 import { HOST_AGENT_TLS_NAME, OPERATOR_TLS_NAME } from '@warmpool/protocol/names.ts';
+import { aClaim } from '../support/builders.ts';
 
 const NODE = 'node-1';
+const POD = 'pod-1' as PodUid;
 const grantKey = Buffer.from('0123456789abcdef0123456789abcdef');
 
 interface Sides {
@@ -30,7 +35,22 @@ async function issued(authority: KeyPair, trusted = authority.cert): Promise<Sid
   return { operator: { ...client, ca: trusted, grantKey }, node: { ...server, ca: trusted, grantKey } };
 }
 
-/** A host-agent's HTTPS server; `events` stays open, kills are answered. */
+function aLoad(claimId: string): HostLoadRequest {
+  const { claimId: id, function: fn, kind, handler, code, env, service, limits } = aClaim(claimId);
+  const deadlineUnixMs = Date.now() + 2_000;
+  const signed = { expiresAtUnixMs: deadlineUnixMs, nonce: '0'.repeat(32), signature: '0'.repeat(64) };
+  const grant = { podUid: POD, epoch: 'epoch', claimId: id, fence: 1, ...signed };
+  const runtime = { name: 'nodejs', version: '24' };
+  return { grant, function: fn, runtime, kind, handler, code, env, service, limits, deadlineUnixMs };
+}
+
+function aLoadReply(claimId: string): HostLoadReply {
+  const timings = { fetchMs: 0, unpackMs: 0, mountMs: 0, loadMs: 1, importMs: 1, totalMs: 1 };
+  const address = { host: '127.0.0.1', port: 1 };
+  return { claimId, podUid: POD, epoch: 'epoch', address, codeSource: 'cache', timings };
+}
+
+/** A host-agent's HTTPS server; `events` stays open, kills and loads are answered. */
 describe('between operator and host-agent', () => {
   let authority: KeyPair;
   let sides: Sides;
@@ -39,6 +59,7 @@ describe('between operator and host-agent', () => {
   let url: string;
   let served: number;
   let refusals: string[];
+  let longWay: string[];
   const clients: HttpHostAgentClient[] = [];
 
   beforeEach(async () => {
@@ -46,11 +67,22 @@ describe('between operator and host-agent', () => {
     sides = await issued(authority);
     served = 0;
     refusals = [];
+    longWay = [];
     tls = namedOnly(OPERATOR_TLS_NAME, sides.node, (reason) => refusals.push(reason));
-    app = createServer(
-      { log: pino({ level: 'silent' }), serverFactory: tls.serverFactory },
-      { bodyLimitBytes: 1024 * 1024 },
-    );
+    const log = pino({ level: 'silent' });
+    const bodyLimitBytes = 1024 * 1024;
+    app = createServer({ log, serverFactory: tls.serverFactory }, { bodyLimitBytes });
+    const loads = {
+      load: ({ grant }: HostLoadRequest): Promise<HostLoadReply> => {
+        served++;
+        return Promise.resolve(aLoadReply(grant.claimId));
+      },
+    } as unknown as LoadService;
+    addLoadRoutes(app, { loads, log }, { bodyLimitBytes, connectionEvent: ADMITTED });
+    app.addHook('onRequest', (request, _reply, done) => {
+      longWay.push(request.url);
+      done();
+    });
     app.post('/v1/kill::batch', () => {
       served++;
       return { items: [{ podUid: 'pod-1', statusCode: 202, state: 'running' }] };
@@ -77,11 +109,20 @@ describe('between operator and host-agent', () => {
     return { client, tls: mutual };
   }
 
-  const kill = (client: HttpHostAgentClient) => client.kill(NODE, 'pod-1' as PodUid, {}, { timeoutMs: 2_000 });
+  const kill = (client: HttpHostAgentClient) => client.kill(NODE, POD, {}, { timeoutMs: 2_000 });
+  const load = (client: HttpHostAgentClient) => client.load(NODE, aLoad('claim-1'), { timeoutMs: 2_000 });
 
-  test('the operator is served', async () => {
-    expect(await kill(aClient().client)).toMatchObject({ statusCode: 202 });
+  test('the operator is served, its loads on the short way', async () => {
+    const { client } = aClient();
+    expect(await kill(client)).toMatchObject({ statusCode: 202 });
+    expect(await load(client)).toMatchObject({ claimId: 'claim-1' });
+    expect(longWay).toEqual(['/v1/kill:batch']);
   });
+
+  async function expectRefused(client: HttpHostAgentClient): Promise<void> {
+    await expect(kill(client)).rejects.toThrow();
+    await expect(load(client)).rejects.toThrow();
+  }
 
   describe('nobody else is, and nothing of what they send is carried out:', () => {
     test('no certificate', async () => {
@@ -92,16 +133,16 @@ describe('between operator and host-agent', () => {
 
     test('a certificate of another authority with the operator’s name', async () => {
       const other = await issued(await issueAuthority(Date.now()));
-      await expect(kill(aClient({ ...other.operator, ca: authority.cert }).client)).rejects.toThrow();
+      await expectRefused(aClient({ ...other.operator, ca: authority.cert }).client);
     });
 
     test('a host-agent with its own certificate', async () => {
-      await expect(kill(aClient({ ...sides.node }).client)).rejects.toThrow();
+      await expectRefused(aClient({ ...sides.node }).client);
     });
 
     test('a client of the right authority with another name', async () => {
       const impostor = await issueLeaf(authority, 'somebody.warmpool.dev', 'client', Date.now());
-      await expect(kill(aClient({ ...sides.operator, ...impostor }).client)).rejects.toThrow();
+      await expectRefused(aClient({ ...sides.operator, ...impostor }).client);
     });
 
     test('plain HTTP', async () => {
