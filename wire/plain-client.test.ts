@@ -219,3 +219,66 @@ describe('connections', () => {
     await expect.poll(() => sockets[0]?.destroyed).toBe(true);
   });
 });
+
+describe('connections that cost more than an exchange', () => {
+  /** As `serve`, with all connections that were made, used or not. */
+  async function serveCounting(answer: (request: IncomingMessage, response: ServerResponse) => void) {
+    const made: Socket[] = [];
+    const served = await serve(answer);
+    served.server.on('connection', (socket) => made.push(socket));
+    return { ...served, made };
+  }
+  const NEVER_MS = 2 ** 31 - 1;
+
+  it('are made before anybody asks, and made again when they close', async () => {
+    const { endpoint, made, sockets } = await serveCounting((_request, response) => response.end('ok'));
+    const client = clientOf(endpoint, { growAfterMs: 500 });
+    await expect.poll(() => client.isConnected).toBe(true);
+    expect(await client.exchange(CALL)).toMatchObject({ text: 'ok' });
+    expect(made).toEqual(sockets);
+    made[0]?.destroy();
+    await expect.poll(() => made.length, { timeout: 5_000 }).toBe(2);
+    await expect.poll(() => client.isConnected).toBe(true);
+    expect(await client.exchange(CALL)).toMatchObject({ text: 'ok' });
+    expect(sockets[1]).toBe(made[1]);
+  });
+
+  it('are not made in numbers for exchanges that are soon through', async () => {
+    const { endpoint, made } = await serveCounting((_request, response) => response.end('ok'));
+    const client = clientOf(endpoint, { connections: 64, growAfterMs: NEVER_MS });
+    await Promise.all(Array.from({ length: 20 }, () => client.exchange(CALL)));
+    expect(made).toHaveLength(1);
+  });
+
+  it('become more, one at a time, while exchanges take long, and one is free for the next', async () => {
+    const open: ServerResponse[] = [];
+    const { endpoint, made } = await serveCounting((_request, response) => void open.push(response));
+    const client = clientOf(endpoint, { connections: 4, growAfterMs: 5 });
+    const all = [client.exchange(CALL)];
+    await expect.poll(() => made.length).toBe(2);
+    all.push(client.exchange(CALL), client.exchange(CALL));
+    await expect.poll(() => made.length).toBe(4);
+    all.push(client.exchange(CALL), client.exchange(CALL));
+    await expect.poll(() => open.length).toBe(4);
+    for (let n = 0; n < 5; n++) {
+      await expect.poll(() => open.length).toBeGreaterThan(0);
+      open.shift()?.end();
+    }
+    await Promise.all(all);
+    expect(made).toHaveLength(4);
+  });
+
+  it('that cannot be made ahead are tried again by whoever asks', async () => {
+    const first = net.createServer();
+    const endpoint = await listen(first);
+    first.close();
+    await once(first, 'close');
+    const client = clientOf(endpoint, { growAfterMs: 5 });
+    await expect(client.exchange(CALL)).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    const server = createServer((_request, response) => response.end('ok'));
+    server.listen(Number(new URL(endpoint).port), '127.0.0.1');
+    cleanUps.push(() => server.close().closeAllConnections());
+    await once(server, 'listening');
+    expect(await client.exchange(CALL)).toMatchObject({ text: 'ok' });
+  });
+});

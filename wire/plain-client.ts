@@ -6,6 +6,11 @@ import { ExchangeTimeout, type JsonAnswer, type JsonCall } from './json-client.t
 export interface PlainClientOptions {
   /** Exchanges at once; others wait. */
   connections: number;
+  /**
+   * For connections that cost more than an exchange, as those with TLS do: one is kept idle, made before anybody asks, and where that is
+   * not enough others follow one at a time, so long after the need arose. Otherwise each exchange that has to wait gets one made at once.
+   */
+  growAfterMs?: number;
   /** An idle connection is closed after this, or shortly before the server does if that is sooner. */
   idleMs: number;
   /** Makes the connections; without it, those to https endpoints trust what Node trusts. */
@@ -18,6 +23,8 @@ const CONNECT_LIMIT_MS = 10_000;
 const WAITING_LIMIT = 1_000;
 /** How much earlier than the server says this side closes an idle connection. */
 const KEPT_MARGIN_MS = 300;
+/** For the one that is kept idle; a server that closes it at once must not be asked again at once. */
+const REOPEN_MS = 1_000;
 const NOT_IN_A_PATH = /[^\x21-\x7e]/;
 const NOT_IN_A_LINE = /[^\t\x20-\x7e]/;
 
@@ -33,6 +40,7 @@ export class PlainClient {
   readonly #idle: PlainConnection[] = [];
   readonly #waiting: Exchange[] = [];
   #opening = 0;
+  #growth: NodeJS.Timeout | undefined;
   #isDestroyed = false;
 
   /** `endpoint`: `unix:/path/to.sock`, or an http(s) origin. */
@@ -41,6 +49,7 @@ export class PlainClient {
     const socketPath = endpoint.startsWith('unix:') ? endpoint.slice('unix:'.length) : null;
     this.#origin = new URL(socketPath === null ? endpoint : 'http://localhost');
     this.#connector = options.connector ?? buildConnector({ socketPath, timeout: CONNECT_LIMIT_MS, allowH2: false });
+    if (options.growAfterMs !== undefined) this.#connect();
   }
 
   get isConnected(): boolean {
@@ -55,7 +64,10 @@ export class PlainClient {
     return new Promise((resolve, reject) => {
       const exchange = new Exchange(this.#text(call), call, { resolve, reject });
       const connection = this.#takeIdle();
-      if (connection !== undefined) return connection.send(exchange);
+      if (connection !== undefined) {
+        connection.send(exchange);
+        return this.#growLater();
+      }
       if (this.#isDestroyed) return exchange.fail(new Error('the client is closed'));
       if (this.#waiting.length >= WAITING_LIMIT)
         return exchange.fail(new Error(`${WAITING_LIMIT} requests wait for a connection already`));
@@ -67,6 +79,7 @@ export class PlainClient {
   /** Whatever is under way fails. */
   destroy(): void {
     this.#isDestroyed = true;
+    clearTimeout(this.#growth);
     for (const connection of this.#connections) connection.destroy(new Error('the client was closed'));
     for (const exchange of this.#waiting.splice(0)) exchange.fail(new Error('the client was closed'));
   }
@@ -91,9 +104,28 @@ export class PlainClient {
 
   /** One for each exchange that waits, as far as there may be so many. */
   #connectForWaiting(): void {
-    const wanted = this.#waiting.filter(({ isOver }) => !isOver).length;
-    if (this.#isDestroyed || wanted <= this.#opening) return;
-    if (this.#connections.size + this.#opening < this.#options.connections) this.#connect();
+    if (this.#options.growAfterMs !== undefined && this.#connections.size + this.#opening > 0) return this.#growLater();
+    if (this.#mayConnect && this.#wanted > this.#opening) this.#connect();
+  }
+
+  #growLater(afterMs = this.#options.growAfterMs): void {
+    if (afterMs === undefined || !this.#needsMore) return;
+    this.#growth ??= setTimeout(() => {
+      this.#growth = undefined;
+      if (this.#needsMore) this.#connect();
+    }, afterMs).unref();
+  }
+
+  get #needsMore(): boolean {
+    return this.#mayConnect && this.#opening === 0 && (this.#wanted > 0 || this.#idle.length === 0);
+  }
+
+  get #mayConnect(): boolean {
+    return !this.#isDestroyed && this.#connections.size + this.#opening < this.#options.connections;
+  }
+
+  get #wanted(): number {
+    return this.#waiting.filter(({ isOver }) => !isOver).length;
   }
 
   #connect(): void {
@@ -112,6 +144,7 @@ export class PlainClient {
       });
       this.#connections.add(connection);
       this.#onFree(connection);
+      this.#growLater();
     });
   }
 
@@ -135,7 +168,8 @@ export class PlainClient {
     if (index >= 0) this.#idle.splice(index, 1);
     if (this.#isDestroyed) return;
     this.#options.onDisconnect?.();
-    this.#connectForWaiting();
+    if (this.#options.growAfterMs !== undefined && this.#wanted === 0) this.#growLater(REOPEN_MS);
+    else this.#connectForWaiting();
   }
 
   #nextWaiting(): Exchange | undefined {

@@ -24,6 +24,13 @@ export interface HostAgentEndpoint {
 const LINE_LIMIT_CHARACTERS = 16 * 1024 * 1024;
 const CONNECTIONS_PER_NODE = 64;
 const IDLE_MS = 60_000;
+/** A minute before the host-agent closes it, so that no load is sent into a connection that is being closed. */
+const IDLE_LOADS_MS = 540_000;
+/**
+ * A handshake with both certificates takes the two processes 5 ms, a load of a small function hardly more: twenty loads at once on one
+ * connection, while further ones are made, are through before twenty handshakes would be.
+ */
+const GROW_AFTER_MS = 10;
 
 /** Kept-alive connections to one node. */
 interface Lines {
@@ -163,7 +170,12 @@ function connect(endpoint: string, connector: buildConnector.connector | undefin
     bodyTimeout: 0,
     ...(connector !== undefined && { connect: connector }),
   });
-  const loads = new PlainClient(endpoint, { connections: CONNECTIONS_PER_NODE, idleMs: IDLE_MS, connector });
+  const loads = new PlainClient(endpoint, {
+    connections: CONNECTIONS_PER_NODE,
+    idleMs: IDLE_LOADS_MS,
+    ...(endpoint.startsWith('https:') && { growAfterMs: GROW_AFTER_MS }),
+    connector,
+  });
   return { endpoint, loads, others };
 }
 
