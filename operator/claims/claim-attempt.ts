@@ -60,9 +60,10 @@ export async function attemptClaim(deps: ClaimAttemptDeps, input: AttemptInput):
   const { clock } = deps;
   const startedMs = clock.monotonic();
   const leftMs = Math.max(1, input.deadlineMonotonicMs - startedMs);
-  const load = settleLoad(deps, input, leftMs);
+  // the write is sent first: it takes longer than the load, whose request takes its time to be signed
   if (input.isWritten) input.onOwned(input.candidate.pod);
   const write = input.isWritten ? Promise.resolve({ ok: true as const, writeMs: 0 }) : settleWrite(deps, input, leftMs);
+  const load = settleLoad(deps, input, leftMs);
   const [loaded, written] = await Promise.all([load, write]);
 
   if (loaded.ok && written.ok) return { kind: 'ready', reply: loaded.value, phases: { writeMs: written.writeMs } };

@@ -11,10 +11,10 @@ import { aborted, noSuchResource } from './api-errors.ts';
 import type { MemoryCluster } from './memory-cluster.ts';
 import type { VersionedStore } from './versioned-store.ts';
 
-/** The port over the memory cluster. A call takes effect when it is made; its answer comes in a microtask, as if over the wire. */
+/** The port over the memory cluster. As over the wire, nothing has happened when a call returns; it takes effect a microtask later. */
 export function memoryKubeClient(cluster: MemoryCluster, store: VersionedStore): KubeClient {
-  // Async, so that what the step throws becomes a rejection.
   const answer = async <T>(options: CallOptions | undefined, step: () => unknown): Promise<T> => {
+    await Promise.resolve();
     if (options?.signal?.aborted) throw aborted();
     return step() as T;
   };
