@@ -1,3 +1,4 @@
+import { createSecureContext } from 'node:tls';
 import { buildConnector } from 'undici';
 
 const HANDSHAKE_TIMEOUT_MS = 5_000;
@@ -31,14 +32,9 @@ export class MutualTls {
 }
 
 function connector({ cert, key, ca }: ClientTls): buildConnector.connector {
+  // read once and not for each connection
+  const secureContext = createSecureContext({ cert, key, ca, minVersion: 'TLSv1.3' });
   // sessions would be kept by server name, and all nodes have the same one
-  const options = {
-    cert,
-    key,
-    ca,
-    minVersion: 'TLSv1.3',
-    maxCachedSessions: 0,
-    timeout: HANDSHAKE_TIMEOUT_MS,
-  } as const;
+  const options = { secureContext, maxCachedSessions: 0, timeout: HANDSHAKE_TIMEOUT_MS } as const;
   return buildConnector({ ...options, allowH2: false, noDelay: true });
 }

@@ -1,4 +1,5 @@
 import type { DispatcherOptions } from '@kubernetes/client-node';
+import { type ConnectionOptions, createSecureContext } from 'node:tls';
 import { Agent, type buildConnector, type Dispatcher, ProxyAgent } from 'undici';
 
 export interface ConnectionPoolOptions {
@@ -28,7 +29,7 @@ export function connectionPool(access: DispatcherOptions, options: ConnectionPoo
     case 'none':
       return new Agent(pool);
     case 'agent':
-      return new Agent({ ...pool, connect: access.connect as ConnectOptions });
+      return new Agent({ ...pool, connect: sharedContext(access.connect) });
     case 'proxy':
       return new ProxyAgent({
         ...pool,
@@ -41,4 +42,9 @@ export function connectionPool(access: DispatcherOptions, options: ConnectionPoo
         `SOCKS proxies are not supported (${access.uri}); use an HTTP proxy in the kubeconfig's proxy-url`,
       );
   }
+}
+
+/** Certificates are read once and not for each connection: that takes as long as the rest of a handshake. */
+function sharedContext(connect: ConnectionOptions): ConnectOptions {
+  return { ...connect, secureContext: createSecureContext(connect) } as ConnectOptions;
 }
