@@ -268,6 +268,22 @@ describe('connections that cost more than an exchange', () => {
     expect(made).toHaveLength(4);
   });
 
+  it('do not hold up an exchange when the idle one has closed and the others are busy', async () => {
+    const { endpoint, made } = await serveCounting((request, response) => {
+      if (request.url !== '/never') response.end('ok');
+    });
+    let closed = 0;
+    const client = clientOf(endpoint, { growAfterMs: 5, onDisconnect: () => closed++ });
+    const never = client.exchange({ ...CALL, path: '/never' }).catch((error: Error) => error.message);
+    await expect.poll(() => made.length).toBe(2);
+    made[1]?.destroy();
+    await expect.poll(() => closed, { interval: 1 }).toBe(1);
+    // less than it takes until an idle one is made again
+    expect(await client.exchange({ ...CALL, timeoutMs: 700 })).toMatchObject({ text: 'ok' });
+    client.destroy();
+    expect(await never).toBe('the client was closed');
+  });
+
   it('that cannot be made ahead are tried again by whoever asks', async () => {
     const first = net.createServer();
     const endpoint = await listen(first);

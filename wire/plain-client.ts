@@ -102,18 +102,20 @@ export class PlainClient {
     return `${head}\r\n${json}`;
   }
 
-  /** One for each exchange that waits, as far as there may be so many. */
+  /** As many as there are exchanges that wait, or one after the other. */
   #connectForWaiting(): void {
+    if (this.#wanted === 0) return;
     if (this.#options.growAfterMs !== undefined && this.#connections.size + this.#opening > 0) return this.#growLater();
     if (this.#mayConnect && this.#wanted > this.#opening) this.#connect();
   }
 
-  #growLater(afterMs = this.#options.growAfterMs): void {
-    if (afterMs === undefined || !this.#needsMore) return;
+  #growLater(): void {
+    const { growAfterMs } = this.#options;
+    if (growAfterMs === undefined || !this.#needsMore) return;
     this.#growth ??= setTimeout(() => {
       this.#growth = undefined;
       if (this.#needsMore) this.#connect();
-    }, afterMs).unref();
+    }, growAfterMs).unref();
   }
 
   get #needsMore(): boolean {
@@ -168,8 +170,8 @@ export class PlainClient {
     if (index >= 0) this.#idle.splice(index, 1);
     if (this.#isDestroyed) return;
     this.#options.onDisconnect?.();
-    if (this.#options.growAfterMs !== undefined && this.#wanted === 0) this.#growLater(REOPEN_MS);
-    else this.#connectForWaiting();
+    this.#connectForWaiting();
+    if (this.#options.growAfterMs !== undefined) setTimeout(() => this.#growLater(), REOPEN_MS).unref();
   }
 
   #nextWaiting(): Exchange | undefined {
