@@ -104,9 +104,10 @@ export class PlainClient {
 
   /** As many as there are exchanges that wait, or one after the other. */
   #connectForWaiting(): void {
-    if (this.#wanted === 0) return;
-    if (this.#options.growAfterMs !== undefined && this.#connections.size + this.#opening > 0) return this.#growLater();
-    if (this.#mayConnect && this.#wanted > this.#opening) this.#connect();
+    const wanted = this.#waiting.filter(({ isOver }) => !isOver).length;
+    if (wanted <= this.#opening || !this.#mayConnect) return;
+    if (this.#options.growAfterMs !== undefined && this.#connections.size + this.#opening > 0) this.#growLater();
+    else this.#connect();
   }
 
   #growLater(): void {
@@ -118,16 +119,13 @@ export class PlainClient {
     }, growAfterMs).unref();
   }
 
+  /** No exchange waits while a connection is idle, so whether one waits makes no difference. */
   get #needsMore(): boolean {
-    return this.#mayConnect && this.#opening === 0 && (this.#wanted > 0 || this.#idle.length === 0);
+    return this.#idle.length === 0 && this.#opening === 0 && this.#mayConnect;
   }
 
   get #mayConnect(): boolean {
     return !this.#isDestroyed && this.#connections.size + this.#opening < this.#options.connections;
-  }
-
-  get #wanted(): number {
-    return this.#waiting.filter(({ isOver }) => !isOver).length;
   }
 
   #connect(): void {
