@@ -121,6 +121,18 @@ describe('Reflector', () => {
     expect(client.lastWatch.options.resourceVersion).toBe('9');
   });
 
+  it('lists at once too when the server is back after an outage and knows its version no longer', async () => {
+    const client = new ScriptedClient();
+    client.answerWatch = (watch) => watch.fail(networkError());
+    const { clock, start, reports } = aReflector(client);
+    start();
+    await clock.advance(40_000);
+    client.answerWatch = (watch) => client.lists.length === 1 && watch.fail(expiredError());
+    await clock.advance(23_000);
+    expect(reports).toContainEqual({ type: 'failed', during: 'watch', error: expiredError(), retryInMs: 0 });
+    expect(client.lists).toHaveLength(2);
+  });
+
   it('does not spin when every watch is answered with 410', async () => {
     const client = new ScriptedClient();
     client.answerWatch = (watch) => watch.fail(expiredError());

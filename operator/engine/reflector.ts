@@ -52,6 +52,7 @@ export class Reflector<T extends KubeObject> {
   #lastContactUnixMs = 0;
   /** Failures since a watch last worked; a list alone does not reset it, for the watch after it may be what fails. */
   #attempt = 0;
+  #wasTooOld = false;
   #stallsInARow = 0;
   /** Where the next watch starts; undefined: list first. */
   #version: string | undefined;
@@ -154,7 +155,10 @@ export class Reflector<T extends KubeObject> {
       }
     } finally {
       hasWorked = heard || clock.monotonic() - startedMs >= SHORTEST_WATCH_MS;
-      if (hasWorked) this.#attempt = 0;
+      if (hasWorked) {
+        this.#attempt = 0;
+        this.#wasTooOld = false;
+      }
       // Not awaited: an iterator that hangs must not hang us. Its signal tells it to let go.
       life.abort(new Error('the watch is over'));
       events.return?.().catch(() => undefined);
@@ -176,9 +180,10 @@ export class Reflector<T extends KubeObject> {
     }
     const isTooOld = during === 'watch' && isKubeError(error, 410);
     if (isTooOld) this.#version = undefined;
-    // The first list after an expired version is not a retry of anything; a second one in a row is.
-    const retryInMs = isTooOld && this.#attempt === 0 ? 0 : this.#retryDelayMs(error, random);
+    // The first list after an expired version is not a retry of anything, and the server has just shown that it is there; a second in a row is.
+    const retryInMs = isTooOld && !this.#wasTooOld ? 0 : this.#retryDelayMs(error, random);
     this.#attempt++;
+    this.#wasTooOld = isTooOld;
     report({ type: 'failed', during, error, retryInMs });
     if (retryInMs > 0) await sleep(clock, retryInMs, step.signal).catch(() => undefined);
   }

@@ -147,6 +147,18 @@ describe('what is known', () => {
   });
 });
 
+test('while the apiserver is away the log tells it now and then, and not once for each caller', async () => {
+  const lines: object[] = [];
+  const log = { ...silentLog, warn: (fields: object) => lines.push(fields) };
+  access = new ReviewedAccess({ clock, log, review: server.review }, { audiences: ['warmpool.dev'] });
+  server.isAway = true;
+  for (let caller = 0; caller < 200; caller++) {
+    await expect(check(`Bearer token-${caller}`)).rejects.toMatchObject({ code: 'AccessUnknown' });
+    await clock.advance(100);
+  }
+  expect(lines).toMatchObject([{ untold: 0 }, { untold: 99 }]);
+});
+
 test('a refusal is kept only briefly: a right that was given counts soon', async () => {
   await expect(check(ALICE, 'team-b')).rejects.toMatchObject({ code: 'Forbidden' });
   server.allowed.add('alice create warmpoolclaims team-b');

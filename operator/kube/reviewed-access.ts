@@ -37,6 +37,8 @@ const CACHE_LIMIT = 10_000;
 /** Reviews at once; and how many may wait, so that a flood of tokens nobody knows is refused instead of piled up. */
 const CONCURRENCY = 16;
 const WAITING_LIMIT = 256;
+/** Every caller meets the same trouble, and each tries again. */
+const TELL_EVERY_MS = 10_000;
 
 interface User {
   username: string;
@@ -59,6 +61,8 @@ export class ReviewedAccess implements ClaimAccess {
   readonly #users: ReviewCache<User>;
   readonly #decisions: ReviewCache<true>;
   readonly #reviews = new PQueue({ concurrency: CONCURRENCY });
+  #toldMs = -Infinity;
+  #untold = 0;
 
   constructor(deps: ReviewedAccessDeps, { audiences, allowTtlMs = 10_000, denyTtlMs = 2_000 }: ReviewedAccessOptions) {
     this.#deps = deps;
@@ -133,19 +137,31 @@ export class ReviewedAccess implements ClaimAccess {
   }
 
   async #ask<T>(resource: Resource, body: object): Promise<T> {
-    const { review, log } = this.#deps;
+    const { review } = this.#deps;
     try {
       if (this.#reviews.size >= WAITING_LIMIT)
         throw new KubeError(429, 'TooManyRequests', 'too many callers wait to be reviewed');
       return (await this.#reviews.add(() => review(resource, body, { timeoutMs: REVIEW_TIMEOUT_MS }))) as T;
     } catch (error) {
-      log.warn({ err: error, resource: resource.plural }, 'a caller could not be reviewed');
+      this.#tell(error, resource);
       const why = isKubeError(error, 403) ? `the operator itself may not create ${resource.plural}` : words(error);
       throw claimError('AccessUnknown', `who you are and what you may do could not be looked up: ${why}; try again`, {
         cause: error,
         retryAfterSeconds: 1,
       });
     }
+  }
+
+  /** `untold`: how many times it failed since the last line. */
+  #tell(error: unknown, resource: Resource): void {
+    const { clock, log } = this.#deps;
+    if (clock.monotonic() - this.#toldMs < TELL_EVERY_MS) {
+      this.#untold += 1;
+      return;
+    }
+    log.warn({ err: error, resource: resource.plural, untold: this.#untold }, 'a caller could not be reviewed');
+    this.#toldMs = clock.monotonic();
+    this.#untold = 0;
   }
 }
 

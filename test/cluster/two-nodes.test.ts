@@ -128,8 +128,8 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
 
   test('NetworkPolicies leave open what is needed, and nothing else', async () => {
     const instance = await claim(ON_SECOND, 'policies');
-    const [pod, hostAgent, operator] = [
-      await onSecond(POOL_NAMESPACE, 'warmpool.dev/claim=policies'),
+    const { host } = instance.address ?? {};
+    const [hostAgent, operator] = [
       await onSecond(NODE_NAMESPACE, 'app.kubernetes.io/name=warmpool-host-agent'),
       await onSecond(OPERATOR_NAMESPACE, 'app.kubernetes.io/name=warmpool-operator'),
     ];
@@ -142,8 +142,8 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
       return ((await answer.body.json()) as { isOpen: boolean }).isOpen;
     };
     const open = async (): Promise<Record<string, boolean>> => ({
-      'to the instance: serving': await isOpen(pod.status.podIP, 8_080),
-      'to the instance: other': await isOpen(pod.status.podIP, OTHER_PORT),
+      'to the instance: serving': await isOpen(host, 8_080),
+      'to the instance: other': await isOpen(host, OTHER_PORT),
       'to the host-agent: loads': await isOpen(hostAgent.status.podIP, 8_443),
       'to the host-agent: peers': await isOpen(hostAgent.status.podIP, 8_444),
       'to the host-agent: metrics': await isOpen(hostAgent.status.podIP, 8_081),
@@ -263,7 +263,8 @@ function addressOf(url = ''): [host: string, port: number] {
   return [hostname, Number(port)];
 }
 
-async function isOpen(host = '', port: number): Promise<boolean> {
+async function isOpen(host: string | undefined, port: number): Promise<boolean> {
+  if (host === undefined) throw new Error('an address is not known yet');
   const socket = connect({ host, port });
   try {
     await once(socket, 'connect', { signal: AbortSignal.timeout(2_000) });

@@ -46,6 +46,23 @@ describe.skipIf(missing !== undefined)('functions in Python', () => {
     await Promise.all(started.splice(0).map((process) => process.stop()));
   });
 
+  it('that begin to wait in the very moment of a kill heed it: the signal came before the wait could be interrupted', async () => {
+    const process = await python();
+    // what it waits for is gone through without a look at signals, and only then does it wait
+    const deaf = `import signal
+def handler(event, context):
+    signals = [signal.SIGHUP] * 20_000_000
+    print("began")
+    signal.sigtimedwait(signals, 60)
+`;
+    await process.load({ handler: 'index.handler', files: { 'index.py': deaf } });
+    const answer = process.invoke({}, { 'x-request-id': 'deaf' });
+    await until(() => process.output().includes('began'), 'the request to begin');
+    await process.post('/v1/kill', { requestId: 'deaf', graceMs: 10_000 });
+    expect(await answer).toMatchObject({ status: 502, body: { code: 'RequestKilled' } });
+    expect((await process.get('/v1/health')).body['state']).toBe('ready');
+  });
+
   describe('async handlers', () => {
     it('run on one event loop for the life of the process, so that clients can be kept', async () => {
       const process = await loaded('answer_later');

@@ -8,9 +8,12 @@ import signal
 import socket
 from typing import Callable
 
-from ..event_loop import READABLE, WRITABLE, EventLoop
+from ..event_loop import READABLE, WRITABLE, EventLoop, Timer
 from ..frames import READ_BYTES, Frame, FrameDecoder, encode_for_child
 from .exit_cause import ContainerMemory, ExitCause, describe_exit
+
+NUDGE_SECONDS = 0.05
+NUDGE_LIMIT_SECONDS = 1.0
 
 
 class ChildProcess:
@@ -26,6 +29,7 @@ class ChildProcess:
         self._output = bytearray()
         self._is_waiting = False
         self._is_paused = False
+        self._nudge: Timer | None = None
         self._memory = ContainerMemory()
         channel.setblocking(False)
         loop.watch(channel.fileno(), READABLE, self._on_ready)
@@ -46,10 +50,19 @@ class ChildProcess:
         self._set_paused(False)
 
     def interrupt(self) -> None:
-        """Raises RequestCancelled in the running call."""
+        """Raises RequestCancelled in the running call; `end_call` when it is over."""
         if self.is_alive:
             self.interrupts_sent += 1
             os.kill(self.pid, signal.SIGUSR1)
+            # Python looks for signals before it waits and when a wait was interrupted. One that comes between
+            # that look and the wait itself is seen only when another one ends the wait.
+            self.end_call()
+            self._nudge_after(NUDGE_SECONDS)
+
+    def end_call(self) -> None:
+        if self._nudge is not None:
+            self._nudge.cancel()
+            self._nudge = None
 
     def ask_to_end(self, is_serving_itself: bool) -> None:
         """An app gets SIGTERM as it would from Kubernetes; the handler loop ends when its channel does."""
@@ -81,6 +94,14 @@ class ChildProcess:
                 return
             if pid == self.pid:
                 self._end(status)
+
+    def _nudge_after(self, seconds: float) -> None:
+        def nudge() -> None:
+            if self.is_alive:
+                os.kill(self.pid, signal.SIGURG)
+                self._nudge_after(min(seconds * 2, NUDGE_LIMIT_SECONDS))
+
+        self._nudge = self._loop.after(seconds, nudge)
 
     def _end(self, status: int) -> None:
         # What it said before it died counts.

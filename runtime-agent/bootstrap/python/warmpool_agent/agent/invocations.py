@@ -112,6 +112,7 @@ class Invocations:
             return self._pass_on(running, frame)
         # The child wrote everything of this request before it replied.
         self._logs.end_request()
+        self._child.end_call()
         self._running = None
         if running.stopped_by == "timeout":
             # It could clean up, but an exception from nowhere may have left its module half changed.
