@@ -19,9 +19,14 @@ const GONE_LIMIT_MS = 20_000;
 /** What a node could leave on this machine. Other nodes may come and go meanwhile, so each is asked for by its own name. */
 function traces(folder: string): string[] {
   const name = folder.slice(folder.lastIndexOf('/') + 1);
-  const groups = readdirSync('/sys/fs/cgroup', { withFileTypes: true })
+  const hierarchies = readdirSync('/sys/fs/cgroup', { withFileTypes: true })
     .filter((entry) => entry.isDirectory())
-    .flatMap((entry) => readdirSync(join(entry.parentPath, entry.name)).map((group) => join(entry.name, group)));
+    .map((entry) => join(entry.parentPath, entry.name));
+  // with cgroup v2 there is one, and no folder for it
+  const groups = [
+    ...hierarchies,
+    ...hierarchies.flatMap((folder) => readdirSync(folder).map((group) => join(folder, group))),
+  ];
   return [
     ...processesOf(folder).map(({ command }) => `process ${command}`),
     ...readFileSync('/proc/self/mountinfo', 'utf8')

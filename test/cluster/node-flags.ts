@@ -64,7 +64,6 @@ export async function kubeletFlags(node: TestNode, credentials: NodeCredentials)
     kind: 'KubeletConfiguration',
     failCgroupV1: false,
     cgroupDriver: 'cgroupfs',
-    cgroupsPerQOS: false,
     enforceNodeAllocatable: [],
     failSwapOn: false,
     oomScoreAdj: 0,

@@ -97,11 +97,15 @@ export class Platform {
     return this.#send('POST', `/v1/pools/${this.namespace}/${pool}/claims`, body);
   }
 
+  async get(claimId: string): Promise<ClaimAnswer> {
+    return this.#send('GET', `/v1/claims/${this.namespace}/${claimId}`);
+  }
+
   async release(claimId: string): Promise<ClaimAnswer> {
     return this.#send('DELETE', `/v1/claims/${this.namespace}/${claimId}`);
   }
 
-  async #send(method: 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
+  async #send(method: 'GET' | 'POST' | 'DELETE', path: string, sent?: object): Promise<ClaimAnswer> {
     const { statusCode, body } = await request(`${this.url}${path}`, {
       method,
       headers: { ...this.headers, 'content-type': 'application/json' },
@@ -118,6 +122,8 @@ export const NODEJS = { name: 'nodejs', version: '24' };
 export interface PoolOptions {
   namespace?: string;
   runtime?: { name: string; version: string };
+  /** Of the runtime's container; none unless told otherwise. */
+  cpuLimit?: string;
   /** What its pods' spec has besides a container. */
   podSpec?: object;
   /** Of the pool's own spec. */
@@ -129,10 +135,11 @@ export async function createPool(
   kubectl: Kubectl,
   name: string,
   replicas: number,
-  { namespace = POOL_NAMESPACE, runtime = NODEJS, podSpec, standby }: PoolOptions = {},
+  { namespace = POOL_NAMESPACE, runtime = NODEJS, cpuLimit, podSpec, standby }: PoolOptions = {},
 ): Promise<void> {
   const image = `warmpool.dev/runtime-${runtime.name}:${runtime.version}`;
-  const resources = { requests: { cpu: '10m', memory: '64Mi' }, limits: { memory: '256Mi' } };
+  const limits = { memory: '256Mi', ...(cpuLimit !== undefined && { cpu: cpuLimit }) };
+  const resources = { requests: { cpu: '10m', memory: '64Mi' }, limits };
   const containers = [{ name: 'runtime', image, resources }];
   await kubectl.apply({
     apiVersion: 'warmpool.dev/v1alpha1',

@@ -4,15 +4,27 @@ set -e
 run=$1
 
 mount --make-rprivate /
-awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5, $(NF-2), $NF }' /proc/self/mountinfo |
-  while read -r hierarchy type options; do
-    # the cgroup namespace makes the node's own group the root of each
-    umount "$hierarchy"
-    case $type in
-      cgroup) mount -t cgroup -o "${options#rw,}" cgroup "$hierarchy" ;;
-      *) mount -t cgroup2 cgroup2 "$hierarchy" ;;
-    esac
-  done
+hierarchies=$(awk '$(NF-2) == "cgroup" || $(NF-2) == "cgroup2" { print $5, $(NF-2), $NF }' /proc/self/mountinfo)
+while read -r hierarchy type options; do
+  # the cgroup namespace makes the node's own group the root of each
+  umount "$hierarchy"
+  case $type in
+    cgroup) mount -t cgroup -o "${options#rw,}" cgroup "$hierarchy" ;;
+    *)
+      mount -t cgroup2 cgroup2 "$hierarchy"
+      [ -e "$hierarchy/cpu.weight" ] || continue
+      # a group whose children are limited has no processes itself, not even a subshell of this one
+      echo $$ >"$hierarchy/system/cgroup.procs"
+      for controller in $(cat "$hierarchy/cgroup.controllers"); do echo "+$controller" >"$hierarchy/cgroup.subtree_control"; done
+      # what the kubelet makes of 2048 and of 1024 shares
+      for slice in control-plane:79 system:39; do
+        echo "${slice#*:}" >"$hierarchy/${slice%:*}/cpu.weight"
+      done
+      ;;
+  esac
+done <<END
+$hierarchies
+END
 mount -t tmpfs -o mode=755 tmpfs /run
 for folder in lib log; do
   mkdir -p "$run/var/$folder"
