@@ -90,8 +90,15 @@ export class StartedRuntime {
     }
   }
 
-  send(outgoing: Outgoing): Promise<Answer> {
-    return send({ socketPath: this.socketPath }, outgoing);
+  async send(outgoing: Outgoing): Promise<Answer> {
+    try {
+      return await send({ socketPath: this.socketPath }, outgoing);
+    } catch (error) {
+      const { exitCode, signalCode } = this.child;
+      const ended = `exit code ${exitCode}, signal ${signalCode}`;
+      if (error instanceof Error) error.message += ` (${outgoing.path}; ${ended}; the process wrote: ${this.output})`;
+      throw error;
+    }
   }
 
   /** To the port that the function is served on. */
