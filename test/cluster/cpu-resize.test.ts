@@ -1,8 +1,8 @@
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { CodeServer } from './code-server.ts';
-import { Kubectl, until } from './kubectl.ts';
-import { createPool, installProduct, Platform, POOL_NAMESPACE } from './product.ts';
+import type { CodeServer } from './code-server.ts';
+import { type Kubectl, until } from './kubectl.ts';
+import { createPool, type Platform, POOL_NAMESPACE, startProduct } from './product.ts';
 
 const access = inject('cluster');
 const own = access?.own;
@@ -27,12 +27,8 @@ describe.skipIf(own === undefined)('a claim that asks for CPU, on a real node', 
   let codeServer: CodeServer;
 
   beforeAll(async () => {
-    if (access === undefined || own === undefined) return;
-    kubectl = new Kubectl(access);
-    codeServer = await CodeServer.listen(own.network.hostIp);
-    await installProduct(kubectl);
+    ({ kubectl, platform, codeServer } = await startProduct(access, POOL));
     await createPool(kubectl, POOL, 2, { cpuLimit: '200m' });
-    platform = await Platform.create(kubectl, POOL);
   });
   afterAll(async () => {
     if (own === undefined) return;

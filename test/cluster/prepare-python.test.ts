@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
 import { tarOf } from '@warmpool/host-agent/testing/tar-builder.ts';
 import { invokeOnce } from '@warmpool/local/invoke.ts';
 import { withOverlay } from '../support/overlay.ts';
-import { CodeServer } from './code-server.ts';
-import { Kubectl, until } from './kubectl.ts';
-import { createPool, installProduct, Platform, POOL_NAMESPACE, untilRolledOut } from './product.ts';
+import type { CodeServer } from './code-server.ts';
+import { type Kubectl, until } from './kubectl.ts';
+import { createPool, installProduct, type Platform, POOL_NAMESPACE, startProduct, untilRolledOut } from './product.ts';
 
 const access = inject('cluster');
 const own = access?.own;
@@ -44,15 +44,11 @@ describe.skipIf(own === undefined)('the component prepare-python on a real clust
   let codeServer: CodeServer;
 
   beforeAll(async () => {
-    if (access === undefined || own === undefined) return;
-    kubectl = new Kubectl(access);
-    codeServer = await CodeServer.listen(own.network.hostIp);
-    await installProduct(kubectl);
+    ({ kubectl, platform, codeServer } = await startProduct(access, 'prepare-python-test'));
     const kustomization = { resources: ['../overlays/default'], components: ['../components/prepare-python'] };
     await withOverlay(kustomization, (overlay) => kubectl.run(['apply', '--kustomize', overlay]));
     await untilRolledOut(kubectl);
     await createPool(kubectl, POOL, 1, { runtime: RUNTIME });
-    platform = await Platform.create(kubectl, 'prepare-python-test');
   });
   afterAll(async () => {
     if (own === undefined) return;

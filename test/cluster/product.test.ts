@@ -1,10 +1,10 @@
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { CodeServer } from './code-server.ts';
-import { Kubectl, until } from './kubectl.ts';
+import type { CodeServer } from './code-server.ts';
+import { type Kubectl, until } from './kubectl.ts';
 import { mountsOfNode, processesOfNode } from './node-processes.ts';
-import { createPool, installProduct, Platform, POOL_NAMESPACE, untilFull, untilRolledOut } from './product.ts';
+import { createPool, type Platform, POOL_NAMESPACE, startProduct, untilFull, untilRolledOut } from './product.ts';
 
 const access = inject('cluster');
 const own = access?.own;
@@ -58,12 +58,8 @@ describe.skipIf(own === undefined)('claims on a real cluster', () => {
   let codeServer: CodeServer;
 
   beforeAll(async () => {
-    if (access === undefined || own === undefined) return;
-    kubectl = new Kubectl(access);
-    codeServer = await CodeServer.listen(own.network.hostIp);
-    await installProduct(kubectl);
+    ({ kubectl, platform, codeServer } = await startProduct(access, 'product-test'));
     await createPool(kubectl, POOL, REPLICAS);
-    platform = await Platform.create(kubectl, 'product-test');
   });
   afterAll(async () => {
     if (own === undefined) return;

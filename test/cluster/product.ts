@@ -2,7 +2,9 @@ import { join } from 'node:path';
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { request } from 'undici';
 import { MANIFESTS } from '../support/overlay.ts';
-import { type Kubectl, until } from './kubectl.ts';
+import { CodeServer } from './code-server.ts';
+import type { ClusterAccess } from './global-setup.ts';
+import { Kubectl, until } from './kubectl.ts';
 
 export const OPERATOR_NAMESPACE = 'warmpool-system';
 export const NODE_NAMESPACE = 'warmpool-node';
@@ -115,6 +117,22 @@ export class Platform {
     const answer = await body.json();
     return { status: statusCode, claim: answer as Claim, body: answer };
   }
+}
+
+export interface InstalledProduct {
+  kubectl: Kubectl;
+  platform: Platform;
+  codeServer: CodeServer;
+}
+
+/** On the cluster that these tests have brought up: the product, a platform of that name, and code that the nodes can fetch. */
+export async function startProduct(access: ClusterAccess | undefined, name: string): Promise<InstalledProduct> {
+  if (access?.own === undefined)
+    throw new Error('only nodes of a cluster that these tests have brought up reach their code');
+  const kubectl = new Kubectl(access);
+  await installProduct(kubectl);
+  const platform = await Platform.create(kubectl, name);
+  return { kubectl, platform, codeServer: await CodeServer.listen(access.own.network.hostIp) };
 }
 
 export const NODEJS = { name: 'nodejs', version: '24' };

@@ -7,9 +7,9 @@ import { invokeOnce, unexpected } from '@warmpool/local/invoke.ts';
 import { type PackedFunction, packFunctions } from '@warmpool/local/pack-functions.ts';
 import { findRuntimes } from '@warmpool/runtime-agent/runtimes.ts';
 import { classesOf, compileFixtures } from '../system/fixtures-java/fixtures.ts';
-import { CodeServer } from './code-server.ts';
-import { Kubectl } from './kubectl.ts';
-import { createPool, installProduct, NODEJS, Platform, POOL_NAMESPACE } from './product.ts';
+import type { CodeServer } from './code-server.ts';
+import type { Kubectl } from './kubectl.ts';
+import { createPool, NODEJS, type Platform, POOL_NAMESPACE, startProduct } from './product.ts';
 
 const access = inject('cluster');
 const own = access?.own;
@@ -29,9 +29,6 @@ describe.skipIf(own === undefined)('pools of each runtime on a real cluster', ()
   let packed: PackedFunction[];
 
   beforeAll(async () => {
-    if (access === undefined || own === undefined) return;
-    kubectl = new Kubectl(access);
-    codeServer = await CodeServer.listen(own.network.hostIp);
     folder = await mkdtemp(join(tmpdir(), 'warmpool-examples-'));
     for (const { example } of RUNTIMES)
       await cp(join(EXAMPLES, example), join(folder, 'functions', example), { recursive: true });
@@ -41,9 +38,8 @@ describe.skipIf(own === undefined)('pools of each runtime on a real cluster', ()
       storeDir: join(folder, 'store'),
     };
     ({ packed } = await packFunctions(folders, { runtimes: await findRuntimes(), env: process.env }));
-    await installProduct(kubectl);
+    ({ kubectl, platform, codeServer } = await startProduct(access, 'runtimes-test'));
     await Promise.all(RUNTIMES.map(({ runtime }) => createPool(kubectl, `each-${runtime.name}`, 1, { runtime })));
-    platform = await Platform.create(kubectl, 'runtimes-test');
   });
   afterAll(async () => {
     if (own === undefined) return;

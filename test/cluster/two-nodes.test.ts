@@ -3,20 +3,19 @@ import { connect } from 'node:net';
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, inject, test } from 'vitest';
-import { CodeServer } from './code-server.ts';
+import type { CodeServer } from './code-server.ts';
 import { NODE_NAME } from './credentials.ts';
 import { Claimant } from './faults/claimant.ts';
 import { nodeProblems, type PodObject } from './faults/invariants.ts';
 import { readNode } from './faults/node-state.ts';
-import { Kubectl, until } from './kubectl.ts';
+import { type Kubectl, until } from './kubectl.ts';
 import {
   createPool,
-  installProduct,
   installTwoOperators,
   NODE_NAMESPACE,
   OPERATOR_NAMESPACE,
-  Platform,
   POOL_NAMESPACE,
+  startProduct,
   untilFull,
   untilRolledOut,
 } from './product.ts';
@@ -69,9 +68,8 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
 
   beforeAll(async () => {
     if (access === undefined || access.own === undefined) return;
-    kubectl = new Kubectl(access);
-    await installProduct(kubectl);
-    codeServer = await CodeServer.listen(access.own.network.hostIp);
+    const product = await startProduct(access, 'two-nodes');
+    ({ kubectl, codeServer } = product);
     second = await SecondNode.join(access, kubectl);
     twoOperators = await installTwoOperators(kubectl);
     const at = (hostname: string) => ({ podSpec: { nodeSelector: { 'kubernetes.io/hostname': hostname } } });
@@ -86,8 +84,7 @@ describe.skipIf(access?.own === undefined)('two nodes', () => {
         standby,
       }),
     ]);
-    const platform = await Platform.create(kubectl, 'two-nodes');
-    claimant = new Claimant(platform, (claimId) => ({
+    claimant = new Claimant(product.platform, (claimId) => ({
       claimId,
       function: { name: 'two-nodes', version: '1', tenant: 'acme' },
       handler: 'index.handler',

@@ -1,8 +1,8 @@
 import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import type { ClusterAccess } from '../global-setup.ts';
-import { CodeServer } from '../code-server.ts';
-import { Kubectl, until } from '../kubectl.ts';
-import { createPool, installProduct, Platform, POOL_NAMESPACE, untilFull } from '../product.ts';
+import type { CodeServer } from '../code-server.ts';
+import { type Kubectl, until } from '../kubectl.ts';
+import { createPool, POOL_NAMESPACE, startProduct, untilFull } from '../product.ts';
 import { Claimant } from './claimant.ts';
 import { expectInvariants, type PodObject } from './invariants.ts';
 
@@ -45,14 +45,11 @@ export class FaultWorld {
     runtime: { name: keyof typeof REPLICAS; version: string } = { name: 'nodejs', version: '24' },
   ): Promise<FaultWorld> {
     if (access?.own === undefined) throw new Error('faults are for the cluster that these tests have brought up');
-    const { nodeFolder, network } = access.own;
-    const kubectl = new Kubectl(access);
-    await installProduct(kubectl);
+    const { nodeFolder } = access.own;
+    const { kubectl, platform, codeServer } = await startProduct(access, name);
     const pool = `faults-${runtime.name}`;
     const replicas = REPLICAS[runtime.name];
     await createPool(kubectl, pool, replicas, { runtime });
-    const platform = await Platform.create(kubectl, name);
-    const codeServer = await CodeServer.listen(network.hostIp);
     const { fileName, source } = FUNCTIONS[runtime.name];
     const code = codeServer.add(fileName, source);
     const claimant = new Claimant(platform, (claimId) => ({
