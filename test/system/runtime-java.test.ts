@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import { describeRuntime } from '@warmpool/runtime-agent/runtimes.ts';
@@ -39,7 +40,7 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     handler,
     files: files as Record<string, string>,
   });
-  const ways = classesOf(compiled, 'Ways', 'Whole', 'Both', 'MainReturns');
+  const ways = classesOf(compiled, 'Ways', 'Whole', 'Both', 'MainReturns', 'HogsAtOnce');
   const loaded = async (
     handler: string,
     changes: Record<string, unknown> = {},
@@ -49,6 +50,15 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
     const answer = await process.load(code(handler, { ...ways, 'notes/hello.txt': 'hello' }), changes);
     expect(answer.json).toMatchObject({ state: 'ready' });
     return process;
+  };
+
+  /** So that the agent itself needs memory, again and again. */
+  const askUntil = async (answered: Promise<unknown>, ask: () => Promise<unknown>): Promise<void> => {
+    const over = answered.then(
+      () => true,
+      () => true,
+    );
+    while (!(await Promise.race([over, sleep(20, false)]))) void ask().catch(() => {});
   };
 
   describe('handlers', () => {
@@ -179,14 +189,29 @@ describe.skipIf(missing !== undefined)('functions in Java', () => {
   });
 
   describe('code that misbehaves', () => {
-    it('by filling the heap is told its limit, and the process ends', async () => {
-      const process = await loaded('Ways.hog', {}, { env: { WARMPOOL_JAVA_OPTIONS: '-Xmx48m' } });
-      const answer = await process.invoke({}, { 'x-request-id': 'greedy' });
+    const askStatus = (process: StartedRuntime) => process.status();
+    const askForMuch = (process: StartedRuntime) => process.invoke('x'.repeat(500_000));
+    it.each([
+      ['Ways.hog', askStatus],
+      ['Ways.hogForEver', askStatus],
+      ['Ways.hogInAnotherThread', askForMuch],
+    ])('by filling the heap (%s) is told its limit, and the process ends', async (handler, ask) => {
+      const process = await loaded(handler, {}, { env: { WARMPOOL_JAVA_OPTIONS: '-Xmx48m' } });
+      const answered = process.invoke({}, { 'x-request-id': 'greedy' });
+      const [answer] = await Promise.all([answered, askUntil(answered, () => ask(process))]);
       expect(answer).toMatchObject({ statusCode: 502, json: { code: 'UserError' } });
-      expect(answer.bytes.toString()).toContain('OutOfMemoryError');
+      expect(answer.bytes.toString()).toMatch(/OutOfMemoryError|out of memory/);
       expect((await process.exited()).exitCode).toBe(1);
       expect(process.termination()).toMatchObject({ reason: 'Crashed', requestId: 'greedy' });
       expect(process.termination()?.message).toContain('out of memory');
+    });
+
+    it('by filling the heap while it is imported fails the load', async () => {
+      const process = await start({ env: { WARMPOOL_JAVA_OPTIONS: '-Xmx48m' } });
+      const answer = await process.load(code('HogsAtOnce.handle', ways));
+      expect(answer).toMatchObject({ statusCode: 422, json: { code: 'UserCodeError' } });
+      expect(answer.bytes.toString()).toMatch(/OutOfMemoryError|out of memory/);
+      expect((await process.exited()).exitCode).toBe(1);
     });
 
     it.each([

@@ -77,6 +77,27 @@ public class Ways {
     for (;;) kept.add(new byte[1024 * 1024]);
   }
 
+  private static Object[] chain;
+
+  /** In pieces so small that nothing is left, which stay held whatever is thrown. */
+  public static Object hogForEver(Object event) {
+    for (;;) chain = new Object[] {chain};
+  }
+
+  /** Whoever else wants memory from here on is the one that finds none. */
+  public static Object hogInAnotherThread(Object event) throws Exception {
+    Thread hog = new Thread(() -> {
+      try {
+        hogForEver(event);
+      } catch (OutOfMemoryError full) {
+        // nobody is told
+      }
+    });
+    hog.start();
+    Thread.sleep(60_000);
+    return "nobody else wanted any";
+  }
+
   public static Object halt(Object event) {
     Runtime.getRuntime().halt(7);
     return null;
@@ -201,4 +222,12 @@ class Both implements BiFunction<byte[], Map<String, Object>, Object> {
 
 class MainReturns {
   public static void main(String[] args) {}
+}
+
+class HogsAtOnce {
+  private static final Object HELD = Ways.hogForEver(null);
+
+  public static Object handle(Object event) {
+    return HELD;
+  }
 }

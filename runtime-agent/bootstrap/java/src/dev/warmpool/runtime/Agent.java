@@ -55,8 +55,15 @@ final class Agent {
 
   /** User code has called System.exit, or its last thread has ended. */
   void userExited(String how) {
-    if (loader.failByExit(how)) return;
+    if (loader.failBecauseModule(how)) return;
     ending.discard(TerminationFile.Reason.Exited, "the function " + how, invocations.runningId());
+  }
+
+  /** User code has left the agent itself no memory. */
+  void ranOutOfMemory(OutOfMemoryError error) {
+    String words = UserErrors.outOfMemory(error);
+    if (loader.failBecauseModule("ran " + words)) return;
+    ending.discard(TerminationFile.Reason.Crashed, words, invocations.runningId());
   }
 
   void close() throws IOException {

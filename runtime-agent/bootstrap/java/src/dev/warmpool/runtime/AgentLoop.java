@@ -38,6 +38,9 @@ final class AgentLoop extends Thread {
   private long timerNumber;
   private int cancelledTimers;
   private Consumer<Throwable> onFailure = error -> {};
+  private Consumer<OutOfMemoryError> onOutOfMemory = error -> {};
+  private final Reserve reserve = new Reserve();
+  private boolean wasOutOfMemory;
 
   final class Timer implements Comparable<Timer> {
     private final long atNanos;
@@ -74,8 +77,18 @@ final class AgentLoop extends Thread {
   @Override
   public void interrupt() {}
 
+  /** @param told once, for the process to be ended: a turn was not finished, and what it had begun is in no known state */
+  void onOutOfMemory(Consumer<OutOfMemoryError> told) {
+    onOutOfMemory = told;
+  }
+
   void onFailure(Consumer<Throwable> told) {
     onFailure = told;
+  }
+
+  /** From any thread that was thrown this by user code. */
+  void makeRoomFor(Throwable thrown) {
+    if (thrown instanceof OutOfMemoryError) reserve.release();
   }
 
   /** From any thread. */
@@ -113,9 +126,20 @@ final class AgentLoop extends Thread {
   @Override
   public void run() {
     try {
-      for (;;) turn();
+      for (;;) turnOrEnd();
     } catch (Throwable error) {
       onFailure.accept(error);
+    }
+  }
+
+  private void turnOrEnd() throws IOException {
+    try {
+      turn();
+    } catch (OutOfMemoryError error) {
+      if (wasOutOfMemory) throw error;
+      wasOutOfMemory = true;
+      reserve.makeRoom();
+      onOutOfMemory.accept(error);
     }
   }
 

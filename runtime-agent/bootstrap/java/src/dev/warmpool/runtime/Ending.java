@@ -18,6 +18,7 @@ final class Ending {
   private final EndProcess endProcess;
   Invocations invocations;
   private boolean isEnding;
+  private boolean isEnded;
 
   Ending(AgentLoop loop, Lifecycle lifecycle, TerminationFile termination, EndProcess endProcess) {
     this.loop = loop;
@@ -54,18 +55,17 @@ final class Ending {
   }
 
   private void endAfterAnswers(int exitCode, boolean isClean) {
-    Runnable end = new Runnable() {
-      private boolean isDone;
+    AgentLoop.Timer late = loop.after(ANSWERS_MS, () -> end(exitCode, isClean));
+    loop.whenAnswersSent(() -> {
+      late.cancel();
+      end(exitCode, isClean);
+    });
+  }
 
-      @Override
-      public void run() {
-        if (isDone) return;
-        isDone = true;
-        lifecycle.moveTo(Lifecycle.State.terminated);
-        endProcess.end(exitCode, isClean);
-      }
-    };
-    loop.whenAnswersSent(end);
-    loop.after(ANSWERS_MS, end);
+  private void end(int exitCode, boolean isClean) {
+    if (isEnded) return;
+    isEnded = true;
+    lifecycle.moveTo(Lifecycle.State.terminated);
+    endProcess.end(exitCode, isClean);
   }
 }

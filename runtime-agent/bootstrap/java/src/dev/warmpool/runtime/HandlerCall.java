@@ -37,6 +37,7 @@ final class HandlerCall implements Runnable {
       if (result.pieces() != null) stream(result);
     } catch (Throwable error) {
       thrown = UserErrors.unwrap(error);
+      loop.makeRoomFor(thrown);
     }
     active.leave();
     capture.runs(null);

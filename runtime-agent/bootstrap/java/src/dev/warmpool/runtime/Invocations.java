@@ -198,9 +198,7 @@ final class Invocations {
       settle(active, RequestLog.State.failed, null, error);
       // any thread of the function may have missed an allocation, and be in no known state
       if (isOutOfMemory) {
-        String words = "out of memory: " + thrown.getMessage() + " (the heap's limit is "
-            + Runtime.getRuntime().maxMemory() / 1024 / 1024 + " MiB)";
-        discard.discard(TerminationFile.Reason.Crashed, words, active.call.id);
+        discard.discard(TerminationFile.Reason.Crashed, UserErrors.outOfMemory(thrown), active.call.id);
       }
     }
   }

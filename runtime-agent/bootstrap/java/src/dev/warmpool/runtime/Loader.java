@@ -131,6 +131,7 @@ final class Loader {
       throw returned;
     } catch (Throwable error) {
       Throwable thrown = UserErrors.unwrap(error);
+      loop.makeRoomFor(thrown);
       loop.post(() -> fail(thrown instanceof AgentError known ? known : userCodeError(thrown)));
     }
   }
@@ -182,8 +183,8 @@ final class Loader {
     tellCallers();
   }
 
-  /** User code ended the process. @return whether that was during a load */
-  boolean failByExit(String how) {
+  /** @param how what the function's code did, to the process or to its memory. @return whether that was during a load */
+  boolean failBecauseModule(String how) {
     if (lifecycle.state != Lifecycle.State.loading) return false;
     return fail(new AgentError(AgentError.Code.UserCodeError, "the module " + how + " " + when()).with("phase", phase));
   }

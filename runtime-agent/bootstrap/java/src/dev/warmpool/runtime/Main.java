@@ -16,6 +16,8 @@ public final class Main {
   private static final long HOOKS_STEP_MS = 5;
   private static final int SETTINGS_DESCRIPTOR = 3;
   private static final int EXIT_WRONG_SETTING = 2;
+  /** Found now: when there is no memory, the class could not be looked up, and the process would not end. */
+  private static final Runtime JVM = Runtime.getRuntime();
 
   private Main() {}
 
@@ -56,12 +58,13 @@ public final class Main {
       Identity identity = new Identity();
       Agent agent = new Agent(settings, loop, userThread, identity, terminationFile,
           (exitCode, isClean) -> endProcess(loop, exitCode, isClean));
+      loop.onOutOfMemory(agent::ranOutOfMemory);
       loop.onFailure(error -> failByItself(agent, error));
       if (settings.rehearses()) new Rehearsal(settings, loop, userThread, identity, rehearsalFolder()).run();
       if (isForArchive) System.exit(0);
       ExitTrap.install(how -> loop.post(() -> agent.userExited(how)));
       for (String name : new String[] {"TERM", "INT"}) Signal.handle(new Signal(name), signal -> loop.post(() -> {
-        if (agent.lifecycle.isEnding()) Runtime.getRuntime().halt(1);
+        if (agent.lifecycle.isEnding()) JVM.halt(1);
         agent.ending.drain(DRAIN_MS, "SIG" + signal.getName());
       }));
       agent.capture.install(true);
@@ -71,7 +74,7 @@ public final class Main {
       String message = String.valueOf(error.getMessage() == null ? error : error.getMessage());
       new TerminationFile(terminationFile).write(TerminationFile.Reason.BootFailed, message, null);
       Output.tell("the runtime did not boot: " + message);
-      Runtime.getRuntime().halt(1);
+      JVM.halt(1);
     }
     serveUserTasks(userThread);
   }
@@ -87,7 +90,7 @@ public final class Main {
     } catch (IOException error) {
       agent.termination.write(TerminationFile.Reason.BootFailed, error.getMessage(), null);
       Output.tell("the runtime did not boot: " + error.getMessage());
-      Runtime.getRuntime().halt(1);
+      JVM.halt(1);
     }
   }
 
@@ -120,7 +123,7 @@ public final class Main {
       return;
     }
     // the function's shutdown hooks may take their time, but not for ever
-    loop.after(DRAIN_MS, () -> Runtime.getRuntime().halt(exitCode));
+    loop.after(DRAIN_MS, () -> JVM.halt(exitCode));
     Thread exit = new Thread(() -> ExitTrap.exit(exitCode), "warmpool-exit");
     exit.setDaemon(true);
     exit.start();
@@ -128,16 +131,16 @@ public final class Main {
 
   /** A function that exits by itself has its hooks run too, for a shorter time. */
   private static void haltAfterHooks(AgentLoop loop, int exitCode, long untilNanos) {
-    if (!ExitTrap.areHooksRunning() || System.nanoTime() > untilNanos) Runtime.getRuntime().halt(exitCode);
+    if (!ExitTrap.areHooksRunning() || System.nanoTime() > untilNanos) JVM.halt(exitCode);
     loop.after(HOOKS_STEP_MS, () -> haltAfterHooks(loop, exitCode, untilNanos));
   }
 
-  /** The agent's own thread cannot go on, most likely because the function took all memory. */
+  /** The agent's own thread cannot go on, not even with the memory that it had put by. */
   private static void failByItself(Agent agent, Throwable error) {
     try {
       agent.termination.write(TerminationFile.Reason.Crashed, "the agent cannot go on: " + error, null);
     } finally {
-      Runtime.getRuntime().halt(1);
+      JVM.halt(1);
     }
   }
 }

@@ -21,6 +21,7 @@ final class Rehearsal {
   /** One of each common kind: what calls it is linked when the first of its kind is found. */
   private static final String[] HANDLERS = {"Rehearsal.answer", "Rehearsal.run", "Rehearsal", "Rehearsal.FUNCTION"};
   private static final String[] FOLDERS = {"jar", "classes"};
+  private static final String TERMINATION = "rehearsal.json";
   private static final int ROUNDS = 8;
   /** Read and checked like the real one, so that what does that is compiled before. */
   private static final int REFUSED_LOADS = 3;
@@ -53,7 +54,7 @@ final class Rehearsal {
     String socketPath = settings.socketPath() + ".rehearsal";
     File folder = new File(socketPath).getParentFile();
     Agent agent = new Agent(settings.forRehearsal(socketPath), loop, userThread, identity,
-        new File(folder, "rehearsal.json"), (exitCode, isClean) -> {});
+        new File(folder, TERMINATION), (exitCode, isClean) -> {});
     identity.remember();
     agent.capture.install(false);
     onLoop(() -> {
@@ -72,6 +73,8 @@ final class Rehearsal {
       expect(200, send(client, "POST", "/v1/invoke", Map.of("streams", true), true));
       expect(502, send(client, "POST", "/v1/invoke", Map.of("fails", true), true));
       expect(200, send(client, "GET", "/v1/status", null, false));
+      // in need nothing could be linked that was not before
+      onLoop(() -> agent.ranOutOfMemory(new OutOfMemoryError("rehearsed")));
     } finally {
       onLoop(agent::close);
       ClassLoader loaded = Thread.currentThread().getContextClassLoader();
@@ -79,6 +82,7 @@ final class Rehearsal {
       identity.undo();
       if (loaded instanceof java.net.URLClassLoader loader) loader.close();
       new File(socketPath).delete();
+      new File(folder, TERMINATION).delete();
     }
   }
 

@@ -32,6 +32,11 @@ final class UserErrors {
     }
   }
 
+  static String outOfMemory(Throwable error) {
+    return "out of memory: " + error.getMessage() + " (the heap's limit is "
+        + Runtime.getRuntime().maxMemory() / 1024 / 1024 + " MiB)";
+  }
+
   static String stack(Throwable error) {
     try {
       StringBuilder text = new StringBuilder();
