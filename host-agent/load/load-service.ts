@@ -192,7 +192,7 @@ export class LoadService {
     const deadline = new AbortController();
     const timer = setTimeout(
       () => deadline.abort(hostError.deadlineExceeded('its code was being fetched')),
-      deadlineUnixMs - clock.now(),
+      Math.max(1, deadlineUnixMs - clock.now()),
     );
     try {
       const signal = AbortSignal.any([deadline.signal, caller]);

@@ -75,6 +75,16 @@ describe('a zip archive', () => {
     expectRefused(await unpackHere(Buffer.concat([bytes, Buffer.from('more')]), 'zip'), 'BadArchive', /not a zip/);
   });
 
+  test('whose end record is wrong about where the directory ends is refused', async () => {
+    const bytes = zipOf([{ name: 'a' }, { name: 'b' }]);
+    const directoryBytesAt = bytes.length - 10;
+    for (const by of [-47, -1, 1]) {
+      const wrong = Buffer.from(bytes);
+      wrong.writeUInt32LE(bytes.readUInt32LE(directoryBytesAt) + by, directoryBytesAt);
+      expectRefused(await unpackHere(wrong, 'zip'), 'BadArchive', /does not end where its end record says/);
+    }
+  });
+
   test('that is a bomb or has too many entries is refused', async () => {
     const zeros = zipOf([{ name: 'zeros', body: Buffer.alloc(64 * 1024 * 1024) }]);
     expectRefused(await unpackHere(zeros, 'zip'), 'ArchiveTooLarge', /times its size/);

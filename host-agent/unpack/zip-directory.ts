@@ -8,6 +8,7 @@ const END_RECORD_BYTES = 22;
 const SIGNATURE = 0x05054b50;
 const ZIP64_END_RECORD = 0x06064b50;
 const ZIP64_LOCATOR = 0x07064b50;
+const ZIP64_MARK = 0xffffffff;
 /** One of each. */
 const MAX_END_RECORDS = 4;
 
@@ -31,26 +32,28 @@ export async function readZipDirectory(bytes: ZipBytes, limits: UnpackLimits): P
   const entries: Entry[] = [];
   for (let entry = await nextEntry(zip); entry !== undefined; entry = await nextEntry(zip)) entries.push(entry);
   if (entries.length > 0 && !isEndOf(bytes, reader.readToByte)) {
-    throw hostError.badArchive('is damaged: its directory does not end where its end record begins');
+    throw hostError.badArchive('is damaged: its directory does not end where its end record says');
   }
   return entries.sort((a, b) => a.relativeOffsetOfLocalHeader - b.relativeOffsetOfLocalHeader);
 }
 
 /**
  * Whether nothing but what belongs there is between the directory's end and the archive's. With more, or with entries that the end record
- * does not count, different programs find different things in it.
+ * does not count or has no room for, different programs find different things in it.
  */
-function isEndOf(bytes: ZipBytes, directoryEndByte: number): boolean {
+function isEndOf(bytes: ZipBytes, entriesEndByte: number): boolean {
   const head = Buffer.alloc(END_RECORD_BYTES);
-  let at = directoryEndByte;
+  let at = entriesEndByte;
+  let directoryEndByte = at;
   for (let record = 0; record < MAX_END_RECORDS && at < bytes.archiveBytes; record++) {
     head.fill(0);
     bytes.readAt(head, 0, Math.min(head.length, bytes.archiveBytes - at), at);
     switch (head.readUInt32LE(0)) {
       case END_RECORD:
-        return at + END_RECORD_BYTES + head.readUInt16LE(20) === bytes.archiveBytes;
+        return saysEnd(head, directoryEndByte) && at + END_RECORD_BYTES + head.readUInt16LE(20) === bytes.archiveBytes;
       case SIGNATURE:
         at += 6 + head.readUInt16LE(4);
+        directoryEndByte = at;
         break;
       case ZIP64_END_RECORD:
         at += 12 + Number(head.readBigUInt64LE(4));
@@ -63,6 +66,12 @@ function isEndOf(bytes: ZipBytes, directoryEndByte: number): boolean {
     }
   }
   return false;
+}
+
+/** A zip64 archive has them in another record. */
+function saysEnd(endRecord: Buffer, directoryEndByte: number): boolean {
+  const [lengthBytes, startByte] = [endRecord.readUInt32LE(12), endRecord.readUInt32LE(16)];
+  return lengthBytes === ZIP64_MARK || startByte === ZIP64_MARK || startByte + lengthBytes === directoryEndByte;
 }
 
 /** The last bytes of an archive. */
