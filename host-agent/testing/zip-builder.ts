@@ -6,6 +6,8 @@ export interface ZipEntry {
   stored?: boolean;
   /** Unix mode with its type bits; without one the entry says nothing about modes. */
   mode?: number;
+  /** Those of an entry without a Unix mode. */
+  dosAttributes?: number;
   flags?: number;
   method?: number;
   /** What the directory claims, where it should lie. */
@@ -86,7 +88,7 @@ function records(entry: ZipEntry, offset: number): { local: Buffer; central: Buf
   central.writeUInt32LE(entry.zip64 ? ZIP64_MARK : size, 24);
   central.writeUInt16LE(name.length, 28);
   central.writeUInt16LE(extra.length, 30);
-  central.writeUInt32LE(((entry.mode ?? 0) << 16) >>> 0, 38);
+  central.writeUInt32LE((((entry.mode ?? 0) << 16) | (entry.dosAttributes ?? 0)) >>> 0, 38);
   central.writeUInt32LE(entry.zip64 ? ZIP64_MARK : offset, 42);
   return {
     local: Buffer.concat([local, name, data, descriptor]),

@@ -15,6 +15,7 @@ describe('a zip archive', () => {
     const { tree, error } = await unpackHere(
       zipOf([
         { name: 'lib/' },
+        { name: 'dos', dosAttributes: 0x10 },
         { name: 'index.js', body: 'hello' },
         { name: 'stored.js', body: 'as it is', stored: true },
         { name: 'described.js', body: 'later', dataDescriptor: true },
@@ -33,6 +34,7 @@ describe('a zip archive', () => {
       bin: 'folder',
       'bin/run': 'exec:#!',
       'described.js': 'file:later',
+      dos: 'folder',
       empty: 'file:',
       'index.js': 'file:hello',
       lib: 'folder',
@@ -50,6 +52,7 @@ describe('a zip archive', () => {
     ['a device', { name: 'dev', mode: 0o020666 }, /"dev" is a device/],
     ['a FIFO', { name: 'pipe', mode: 0o010666 }, /"pipe" is a FIFO/],
     ['a type of file that there is not', { name: 'odd', body: 'x', mode: 0o070644 }, /"odd" is of the unknown type 7/],
+    ['a folder of DOS with contents', { name: 'dos', body: 'x', dosAttributes: 0x10 }, /"dos" has contents although/],
     ['an encrypted entry', { name: 'secret', body: 'x', flags: 1 }, /"secret" is encrypted/],
     ['an unknown method', { name: 'm', body: 'x', method: 99 }, /"m" is compressed by the unsupported method 99/],
     ['a wrong checksum', { name: 'c', body: 'x', crc: 1 }, /"c" is damaged: its checksum/],

@@ -20,7 +20,10 @@ type NamedEntry = Entry & { fileNameRaw: Buffer };
 const NAME_IS_UTF8 = 0x800;
 const STORED = 0;
 const DEFLATED = 8;
+const HOST_DOS = 0;
 const HOST_UNIX = 3;
+const DOS_FOLDER = 0x10;
+const UNIX_FOLDER = 0o040000;
 
 /**
  * Writes the entries of a zip file while it arrives: `entries` is its directory, which came before, in the order of the data. Never
@@ -46,7 +49,7 @@ export async function unzip(
 async function writeEntry(entry: Entry, reader: ByteReader, sink: TreeSink, limits: UnpackLimits): Promise<void> {
   const name = entry.fileName;
   const path = parseEntryPath(name, limits);
-  const mode = entry.versionMadeBy >> 8 === HOST_UNIX ? entry.externalFileAttributes >>> 16 : 0;
+  const mode = modeOf(entry);
   const kind = kindOf(name, mode);
   if (entry.isEncrypted()) throw hostError.badEntry(name, 'is encrypted');
   if (entry.compressionMethod !== STORED && entry.compressionMethod !== DEFLATED) {
@@ -72,9 +75,16 @@ async function writeEntry(entry: Entry, reader: ByteReader, sink: TreeSink, limi
   sink.endFile();
 }
 
+/** A Unix mode with its type bits, as far as the entry has any. */
+function modeOf({ versionMadeBy, externalFileAttributes }: Entry): number {
+  const host = versionMadeBy >> 8;
+  if (host === HOST_UNIX) return externalFileAttributes >>> 16;
+  return host === HOST_DOS && (externalFileAttributes & DOS_FOLDER) !== 0 ? UNIX_FOLDER : 0;
+}
+
 function kindOf(name: string, mode: number): 'file' | 'folder' | 'link' {
   const type = mode & 0o170000;
-  if (name.endsWith('/') || type === 0o040000) return 'folder';
+  if (name.endsWith('/') || type === UNIX_FOLDER) return 'folder';
   if (type === 0o120000) return 'link';
   if (type === 0o020000 || type === 0o060000) throw hostError.badEntry(name, 'is a device');
   if (type === 0o010000) throw hostError.badEntry(name, 'is a FIFO');
