@@ -3,7 +3,7 @@ import type { Claim } from '@warmpool/protocol/claim-api.ts';
 import { request } from 'undici';
 import { MANIFESTS } from '../support/overlay.ts';
 import { CodeServer } from './code-server.ts';
-import type { ClusterAccess } from './global-setup.ts';
+import type { ClusterAccess, OwnAccess } from './global-setup.ts';
 import { Kubectl, until } from './kubectl.ts';
 
 export const OPERATOR_NAMESPACE = 'warmpool-system';
@@ -120,6 +120,7 @@ export class Platform {
 }
 
 export interface InstalledProduct {
+  own: OwnAccess;
   kubectl: Kubectl;
   platform: Platform;
   codeServer: CodeServer;
@@ -129,10 +130,11 @@ export interface InstalledProduct {
 export async function startProduct(access: ClusterAccess | undefined, name: string): Promise<InstalledProduct> {
   if (access?.own === undefined)
     throw new Error('only nodes of a cluster that these tests have brought up reach their code');
+  const { own } = access;
   const kubectl = new Kubectl(access);
   await installProduct(kubectl);
   const platform = await Platform.create(kubectl, name);
-  return { kubectl, platform, codeServer: await CodeServer.listen(access.own.network.hostIp) };
+  return { own, kubectl, platform, codeServer: await CodeServer.listen(own.network.hostIp) };
 }
 
 export const NODEJS = { name: 'nodejs', version: '24' };

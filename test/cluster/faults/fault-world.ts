@@ -44,9 +44,7 @@ export class FaultWorld {
     name: string,
     runtime: { name: keyof typeof REPLICAS; version: string } = { name: 'nodejs', version: '24' },
   ): Promise<FaultWorld> {
-    if (access?.own === undefined) throw new Error('faults are for the cluster that these tests have brought up');
-    const { nodeFolder } = access.own;
-    const { kubectl, platform, codeServer } = await startProduct(access, name);
+    const { own, kubectl, platform, codeServer } = await startProduct(access, name);
     const pool = `faults-${runtime.name}`;
     const replicas = REPLICAS[runtime.name];
     await createPool(kubectl, pool, replicas, { runtime });
@@ -59,7 +57,7 @@ export class FaultWorld {
       handler: 'index.handler',
       env: { CLAIM: claimId },
     }));
-    return new FaultWorld({ pool, replicas, nodeFolder, kubectl, claimant, codeServer });
+    return new FaultWorld({ pool, replicas, nodeFolder: own.nodeFolder, kubectl, claimant, codeServer });
   }
 
   async stop(): Promise<void> {
