@@ -40,7 +40,6 @@ final class AgentLoop extends Thread {
   private Consumer<Throwable> onFailure = error -> {};
   private Consumer<OutOfMemoryError> onOutOfMemory = error -> {};
   private final Reserve reserve = new Reserve();
-  private boolean wasOutOfMemory;
 
   final class Timer implements Comparable<Timer> {
     private final long atNanos;
@@ -126,18 +125,17 @@ final class AgentLoop extends Thread {
   @Override
   public void run() {
     try {
-      for (;;) turnOrEnd();
+      turnUntilOutOfMemory();
+      for (;;) turn();
     } catch (Throwable error) {
       onFailure.accept(error);
     }
   }
 
-  private void turnOrEnd() throws IOException {
+  private void turnUntilOutOfMemory() throws IOException {
     try {
-      turn();
+      for (;;) turn();
     } catch (OutOfMemoryError error) {
-      if (wasOutOfMemory) throw error;
-      wasOutOfMemory = true;
       reserve.makeRoom();
       onOutOfMemory.accept(error);
     }

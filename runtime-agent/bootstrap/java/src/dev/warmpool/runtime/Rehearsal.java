@@ -21,7 +21,6 @@ final class Rehearsal {
   /** One of each common kind: what calls it is linked when the first of its kind is found. */
   private static final String[] HANDLERS = {"Rehearsal.answer", "Rehearsal.run", "Rehearsal", "Rehearsal.FUNCTION"};
   private static final String[] FOLDERS = {"jar", "classes"};
-  private static final String TERMINATION = "rehearsal.json";
   private static final int ROUNDS = 8;
   /** Read and checked like the real one, so that what does that is compiled before. */
   private static final int REFUSED_LOADS = 3;
@@ -46,15 +45,14 @@ final class Rehearsal {
       String folder = FOLDERS[round % FOLDERS.length];
       rehearse(new File(codeFolder, folder), HANDLERS[round / FOLDERS.length % HANDLERS.length]);
     }
+    rehearseEnding();
     // what was left over would fill the young generation in the middle of the real load
     System.gc();
   }
 
   private void rehearse(File code, String handler) throws Exception {
-    String socketPath = settings.socketPath() + ".rehearsal";
-    File folder = new File(socketPath).getParentFile();
-    Agent agent = new Agent(settings.forRehearsal(socketPath), loop, userThread, identity,
-        new File(folder, TERMINATION), (exitCode, isClean) -> {});
+    Agent agent = newAgent();
+    String socketPath = agent.settings.socketPath();
     identity.remember();
     agent.capture.install(false);
     onLoop(() -> {
@@ -73,8 +71,6 @@ final class Rehearsal {
       expect(200, send(client, "POST", "/v1/invoke", Map.of("streams", true), true));
       expect(502, send(client, "POST", "/v1/invoke", Map.of("fails", true), true));
       expect(200, send(client, "GET", "/v1/status", null, false));
-      // in need nothing could be linked that was not before
-      onLoop(() -> agent.ranOutOfMemory(new OutOfMemoryError("rehearsed")));
     } finally {
       onLoop(agent::close);
       ClassLoader loaded = Thread.currentThread().getContextClassLoader();
@@ -82,8 +78,23 @@ final class Rehearsal {
       identity.undo();
       if (loaded instanceof java.net.URLClassLoader loader) loader.close();
       new File(socketPath).delete();
-      new File(folder, TERMINATION).delete();
     }
+  }
+
+  /** When there is no memory, nothing could be linked that was not before. */
+  private void rehearseEnding() throws Exception {
+    Agent agent = newAgent();
+    onLoop(() -> agent.ranOutOfMemory(new OutOfMemoryError("rehearsed")));
+    terminationFile().delete();
+  }
+
+  private Agent newAgent() {
+    return new Agent(settings.forRehearsal(settings.socketPath() + ".rehearsal"), loop, userThread, identity,
+        terminationFile(), (exitCode, isClean) -> {});
+  }
+
+  private File terminationFile() {
+    return new File(new File(settings.socketPath()).getParentFile(), "rehearsal.json");
   }
 
   private void callServed(Agent agent) throws Exception {
